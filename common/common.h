@@ -1,0 +1,131 @@
+/* common.h - what several lessons share: the command line, what is said, and endpoints.
+ *
+ * A lesson writes out the calls that it introduces. What an earlier lesson has taught stands here,
+ * under a name that says what it does. All of it is for programs with one thread.
+ */
+#ifndef COMMON_H
+#define COMMON_H
+
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#define DEFAULT_ENDPOINT "127.0.0.1:6666"
+
+/* A piece of text that a function returns by value: nobody has to free it. */
+struct text {
+    char s[256];
+};
+
+/* ---- The command line ---- */
+
+/* An option of a program: "--quiet", or "--timeout SECONDS" where a value follows it. */
+struct option {
+    const char *name;
+    bool given;        /* was it on the command line? */
+    const char *value; /* the word after it; NULL for an option without a value */
+};
+
+/* Reads the command line: any of the options (an array that ends with a NULL name; NULL for none)
+ * and at most one operand ("HOST:PORT", as it is to be named in the usage line; NULL for none).
+ * `about` is the sentence that --help prints. To be called first: it also makes sure that
+ * descriptors 0, 1 and 2 are open, so that no socket becomes the program's stdout.
+ * Returns the operand, or NULL where there was none. Ends the program with status 0 after --help,
+ * with status 2 when the command line is wrong, with status 1 when stdout is closed. */
+const char *read_arguments(int argc, char **argv, const char *about, struct option *options,
+                           const char *operand);
+
+/* Says what is wrong with the command line (like printf, no newline at the end), then the usage
+ * line, both on stderr, and ends the program with status 2. */
+_Noreturn void usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Returns the whole number that `text` is, from `least` to `most`. All of it has to be digits:
+ * "80x", " 80", "-1" and "" are usage errors that name the number as `what` ("port"). */
+long parse_number(const char *text, const char *what, long least, long most);
+
+/* ---- What is said ---- */
+
+/* Where say() writes: STDOUT_FILENO, until a program changes it. */
+extern int say_to;
+
+/* printf() that is on its way at once, not when a buffer is full, and that ends the program with
+ * status 1 and a message when nobody can read it (a full disk, say). */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Writes all `length` bytes to a file or a terminal: write(2) may take fewer, and a signal may
+ * interrupt it. Returns 0, or -1 with the errno of write(2). */
+int write_all(int fd, const void *data, size_t length);
+
+/* Ends the program with status 1 after one line on stderr, made from the format ("bind %s"), and
+ * from errno: its text and its name. The format begins with the name of the call that failed. Where
+ * it is known what to try, a second line says it. */
+_Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Says on stderr what die() says, without ending the program. `error` is a value of errno. */
+void complain(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Returns the name of an errno value, "EADDRINUSE" for 98 on Linux (see errno(3)); "errno 1234"
+ * for one that no call of the lessons is known to return. */
+struct text errno_name(int error);
+
+/* Returns bytes as a C string literal, quoted: whatever a peer sends, a terminal can show it
+ * safely. Of more than 48 bytes it shows the first 48, and three dots after the quote. */
+struct text quoted(const void *data, size_t length);
+
+/* ---- Ending ---- */
+
+/* True once SIGINT (^C) or SIGTERM has come, after end_on_signals(). A call that waits (accept,
+ * recv, poll, read) is interrupted then: it returns -1 with errno EINTR. See signal(7). */
+extern volatile sig_atomic_t ending;
+
+/* From now on SIGINT and SIGTERM set `ending`, instead of killing the program on the spot. */
+void end_on_signals(void);
+
+/* Waits until the user presses Enter, stdin ends or, after end_on_signals(), a signal comes. */
+void wait_for_enter(void);
+
+/* ---- Endpoints: an IP address and a port (lesson 02) ---- */
+
+/* IPv4 or IPv6, told apart by sa.sa_family. A `length` of 0 stands for "no endpoint". */
+struct endpoint {
+    union {
+        struct sockaddr sa; /* what bind(), connect(), getsockname() want: a pointer to this */
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    };
+    socklen_t length;
+};
+
+/* Cuts "HOST:PORT" or "[HOST]:PORT" in two. Returns the host in newly allocated memory (to be
+ * freed) and puts the port, 0 to 65535, in host byte order into *port. A usage error where the
+ * text is anything else. An IPv6 address needs the brackets: it has colons of its own. */
+char *split_endpoint(const char *text, uint16_t *port);
+
+/* Returns the endpoint that the text is, "127.0.0.1:6666" or "[fe80::1%eth0]:6666"; NULL stands for
+ * DEFAULT_ENDPOINT. A usage error where it is none, or where the host is a name (lesson 02). */
+struct endpoint parse_endpoint(const char *text);
+
+/* Returns the endpoint as text, as parse_endpoint() reads it; "none" where its length is 0. */
+struct text endpoint_text(const struct endpoint *endpoint);
+
+/* Returns the port, 0 to 65535, in host byte order (lesson 02). */
+uint16_t endpoint_port(const struct endpoint *endpoint);
+
+/* Are both the same address and the same port? */
+bool same_endpoint(const struct endpoint *a, const struct endpoint *b);
+
+/* Returns the socket's own endpoint: getsockname(2), lesson 02. */
+struct endpoint local_endpoint(int fd);
+
+/* Returns the endpoint of the socket at the other end: getpeername(2), lesson 05. Its length is 0
+ * where there is none, because the socket was never connected or the connection is gone. */
+struct endpoint peer_endpoint(int fd);
+
+/* socket(), SO_REUSEADDR, bind() and listen(), as lessons 03 and 06 write them out. Returns the
+ * listener; dies with a message where one of the calls fails. */
+int open_listener(const struct endpoint *at, int backlog);
+
+#endif
