@@ -1,0 +1,236 @@
+/* 05-connect: what does it take to reach a program on a machine?
+ *
+ * Run:       bin/05-connect HOST:PORT      HOST is an address, or a name such as localhost
+ *            What you type goes to the peer, what the peer sends is shown. ^D: you have finished.
+ * Look for:  the two endpoints of the connection, and which of them you did not choose.
+ *
+ * It is the client of all later lessons. In a pipe it carries any bytes as they are: the peer's go
+ * to stdout, and what the program has to say goes to stderr. */
+#include "common.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct endpoint endpoint_of(const struct addrinfo *answer);
+static int connect_within(int fd, const struct endpoint *peer, int milliseconds);
+static const char *meaning(int error);
+static void carry(int fd, const char *peer);
+
+int main(int argc, char **argv)
+{
+    struct option options[] = {{.name = "--timeout SECONDS"}, {.name = NULL}};
+    const char *where =
+        read_arguments(argc, argv,
+                       "Connects to HOST:PORT, sends what it reads and shows what it receives.\n"
+                       "--timeout: how long to try each address (the kernel tries for minutes).",
+                       options, "HOST:PORT");
+    uint16_t port;
+    char *host = split_endpoint(where != NULL ? where : DEFAULT_ENDPOINT, &port);
+    int milliseconds = -1; /* as long as the kernel tries */
+    if (options[0].given)
+        milliseconds = 1000 * (int)parse_number(options[0].value, "time in seconds", 1, 3600);
+    if (!isatty(STDOUT_FILENO))
+        say_to = STDERR_FILENO; /* stdout belongs to the peer's bytes */
+
+    /* 1. From the name to addresses. A name can have several, IPv4 and IPv6. */
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *list;
+    char service[8];
+    snprintf(service, sizeof service, "%d", port);
+    int error = getaddrinfo(host, service, &hints, &list);
+    if (error != 0) {
+        /* It has error codes of its own (EAI_...): errno says nothing here. */
+        fprintf(stderr, "05-connect: getaddrinfo %s: %s (%s)\n", quoted(host, strlen(host)).s,
+                gai_strerror(error),
+                error == EAI_NONAME  ? "EAI_NONAME"
+                : error == EAI_AGAIN ? "EAI_AGAIN"
+                                     : "see man getaddrinfo");
+        fprintf(stderr, "  nobody knows an address for this name: is it spelled right?\n");
+        return 1;
+    }
+
+    for (struct addrinfo *a = list; a != NULL; a = a->ai_next) {
+        struct endpoint peer = endpoint_of(a);
+        if (where != NULL && strcmp(endpoint_text(&peer).s, where) != 0)
+            say("getaddrinfo: %s is %s\n", quoted(host, strlen(host)).s, endpoint_text(&peer).s);
+    }
+
+    /* 2. Try them in turn. That the first address fails says nothing about the second. */
+    int fd = -1;
+    for (struct addrinfo *a = list; a != NULL; a = a->ai_next) {
+        struct endpoint peer = endpoint_of(a);
+        struct text name = endpoint_text(&peer);
+        fd = socket(a->ai_family, SOCK_STREAM, 0);
+        if (fd < 0) {
+            complain(errno, "socket for %s", name.s);
+            continue;
+        }
+        error = connect_within(fd, &peer, milliseconds);
+        if (error == 0)
+            break;
+        complain(error, "connect %s", name.s);
+        if (meaning(error) != NULL)
+            fprintf(stderr, "  %s\n", meaning(error));
+        close(fd); /* what a failed connect leaves of a socket is unspecified: take a new one */
+        fd = -1;
+    }
+    freeaddrinfo(list);
+    free(host);
+    if (fd < 0)
+        return 1;
+
+    /* 3. Connected. We never called bind: the kernel has given us an address and a port. */
+    struct endpoint local = local_endpoint(fd), peer = {.length = 0};
+    socklen_t length = sizeof peer.in6;
+    if (getpeername(fd, &peer.sa, &length) < 0)
+        die("getpeername of fd %d", fd); /* the peer has been quick, and reset the connection */
+    peer.length = length;
+    say("connect: %s -> %s\n", endpoint_text(&local).s, endpoint_text(&peer).s);
+
+    carry(fd, endpoint_text(&peer).s);
+    close(fd);
+    return 0;
+}
+
+static struct endpoint endpoint_of(const struct addrinfo *answer)
+{
+    struct endpoint endpoint = {.length = answer->ai_addrlen};
+    memcpy(&endpoint.sa, answer->ai_addr, answer->ai_addrlen); /* IPv4 or IPv6: it fits */
+    return endpoint;
+}
+
+/* connect(), with a time limit. A connect that waits cannot be told how long. So we make the socket
+ * non-blocking: connect() only starts, and poll() waits until it is decided. Returns 0, or the
+ * errno value that says how it went. */
+static int connect_within(int fd, const struct endpoint *peer, int milliseconds)
+{
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+        return errno;
+    if (connect(fd, &peer->sa, peer->length) == 0)
+        return 0;
+    if (errno != EINPROGRESS)
+        return errno;
+
+    struct pollfd wait = {.fd = fd, .events = POLLOUT};
+    int ready;
+    do
+        ready = poll(&wait, 1, milliseconds);
+    while (ready < 0 && errno == EINTR); /* a signal, ^Z and fg for example: wait again */
+    if (ready < 0)
+        return errno;
+    if (ready == 0)
+        return ETIMEDOUT;
+
+    int error = 0; /* the socket has kept it for us */
+    socklen_t length = sizeof error;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
+        return errno;
+    return error;
+}
+
+/* What stands behind an error of connect(): who has answered, if anybody has. */
+static const char *meaning(int error)
+{
+    switch (error) {
+    case ECONNREFUSED:
+        return "The machine is there and said no: no program listens on this address and port.";
+    case ETIMEDOUT:
+        return "Nobody answered. A firewall that drops the packets? A server too busy to accept?";
+    case EHOSTUNREACH:
+        return "Its network is reached, the machine is not: is it switched on, the address right?";
+    case ENETUNREACH:
+        return "This machine knows no way to that network: is it connected, the address right?";
+    case EACCES:
+    case EPERM:
+        return "A rule on this machine forbids it (a firewall, a prohibited route).";
+    case EADDRNOTAVAIL:
+        return "No port is left at this end: all ephemeral ports are in connections to that peer.";
+    default:
+        return NULL;
+    }
+}
+
+/* 4. Carry bytes both ways until both ends have finished. Either direction can wait while the other
+ *    one moves: so ask poll() what is ready, and never wait in read, recv or send. */
+static void carry(int fd, const char *peer)
+{
+    static char outgoing[65536], incoming[65536];
+    size_t begin = 0, end = 0; /* outgoing[begin..end-1] is read, and not yet sent */
+    bool we_read = true, we_finished = false, peer_finished = false;
+
+    while (!we_finished || !peer_finished) {
+        struct pollfd wait[2] = {{.fd = we_read && begin == end ? STDIN_FILENO : -1,
+                                  .events = POLLIN}, /* -1: not now; nothing piles up in memory */
+                                 {.fd = fd}};
+        if (!peer_finished)
+            wait[1].events |= POLLIN;
+        if (begin < end)
+            wait[1].events |= POLLOUT;
+        if (poll(wait, 2, -1) < 0) {
+            if (errno == EINTR)
+                continue;
+            die("poll");
+        }
+
+        /* stdin -> outgoing */
+        if (wait[0].revents != 0) {
+            ssize_t n = read(STDIN_FILENO, outgoing, sizeof outgoing);
+            if (n < 0 && errno != EINTR && errno != EAGAIN)
+                die("read stdin");
+            if (n == 0)
+                we_read = false;
+            begin = 0;
+            end = n > 0 ? (size_t)n : 0;
+        }
+
+        /* outgoing -> socket. send() takes what fits into the kernel's buffer: it may be a part.
+         * To a peer that has gone it fails with EPIPE, and would kill us by the signal SIGPIPE;
+         * MSG_NOSIGNAL keeps the signal away. */
+        if (begin < end) {
+            ssize_t n = send(fd, outgoing + begin, end - begin, MSG_NOSIGNAL);
+            if (n < 0 && errno != EINTR && errno != EAGAIN)
+                die("send to %s", peer);
+            if (n > 0) {
+                begin += (size_t)n;
+                if (say_to == STDOUT_FILENO)
+                    say("send: %zd bytes\n", n);
+            }
+        }
+
+        /* Half-close: we have finished, and the peer learns it: its recv() returns 0. We can still
+         * receive. (ENOTCONN: the peer has reset the connection; recv() below tells.) */
+        if (!we_read && begin == end && !we_finished) {
+            if (shutdown(fd, SHUT_WR) < 0 && errno != ENOTCONN)
+                die("shutdown of fd %d", fd);
+            we_finished = true;
+            say("shutdown: we have finished; the peer may still send\n");
+        }
+
+        /* socket -> stdout */
+        if (!peer_finished && wait[1].revents != 0) {
+            ssize_t n = recv(fd, incoming, sizeof incoming, 0);
+            if (n < 0 && errno != EINTR && errno != EAGAIN)
+                die("recv from %s", peer);
+            if (n == 0) {
+                peer_finished = true;
+                say("recv: 0 bytes, the peer has finished\n");
+            }
+            if (n > 0 && say_to == STDOUT_FILENO)
+                say("recv: %zd bytes %s\n", n, quoted(incoming, (size_t)n).s);
+            else if (n > 0 && write_all(STDOUT_FILENO, incoming, (size_t)n) < 0)
+                die("write to stdout");
+        } else if (peer_finished && (wait[1].revents & (POLLERR | POLLHUP)) != 0 && !we_finished) {
+            /* It had finished; now it does not even want to hear us any more. */
+            int error = 0;
+            socklen_t length = sizeof error;
+            getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+            errno = error != 0 ? error : ECONNRESET;
+            die("connection to %s", peer);
+        }
+    }
+}
