@@ -1,0 +1,95 @@
+# helpers.bash: what the bats files share. Load it with: load helpers
+# shellcheck shell=bash
+bats_require_minimum_version 1.5.0
+
+cd "$BATS_TEST_DIRNAME/.." || exit 1
+log=$BATS_TEST_TMPDIR
+started=()
+inside=()
+
+# start NAME COMMAND...   starts a program in the background. What it says goes to $log/NAME, what
+# is written to $log/NAME.in it reads (there is no end of input). $pid is its process id.
+start() {
+    local name=$1
+    shift
+    rm -f "$log/$name.in"
+    mkfifo "$log/$name.in"
+    : >"$log/$name"
+    "$@" <>"$log/$name.in" >"$log/$name" 2>&1 3>&- 4>&- &
+    pid=$!
+    started+=("$pid")
+}
+
+# saw NAME PATTERN [COUNT]   waits until NAME has said COUNT lines (1) that match the regular
+# expression; fails, and shows what it said, when that does not come within 5 seconds.
+saw() {
+    local deadline=$((SECONDS + 5))
+    until (($(grep -cE -e "$2" "$log/$1") >= ${3:-1})); do
+        if ((SECONDS > deadline)); then
+            printf 'no "%s" in what %s said:\n%s\n' "$2" "$1" "$(<"$log/$1")"
+            return 1
+        fi
+        sleep 0.01
+    done
+}
+
+# eventually COMMAND...   waits until the command succeeds, 5 seconds at most.
+eventually() {
+    local deadline=$((SECONDS + 5))
+    until "$@"; do
+        if ((SECONDS > deadline)); then
+            printf 'not within 5 seconds: %s\n' "$*"
+            return 1
+        fi
+        sleep 0.01
+    done
+}
+
+# ended PID   waits until a started program has ended, 5 seconds at most; its status is in $status.
+ended() {
+    local deadline=$((SECONDS + 5))
+    while kill -0 "$1" 2>/dev/null; do
+        if ((SECONDS > deadline)); then
+            printf 'process %s still runs\n' "$1"
+            return 1
+        fi
+        sleep 0.01
+    done
+    status=0
+    wait "$1" || status=$?
+}
+
+# as_student COMMAND...   runs it without any privilege, as for an ordinary user.
+as_student() {
+    if ((UID == 0)); then
+        setpriv --bounding-set=-all --inh-caps=-all "$@"
+    else
+        "$@"
+    fi
+}
+
+# machine   makes one more machine for as long as the test lasts: a network namespace in which
+# nothing but lo is to be seen. "${inside[@]}" COMMAND... runs a command there. Where the system
+# allows no namespace, inside is empty, and the command runs on this machine.
+machine() {
+    local user=() enter=() ready=$log/ready-${#started[@]}
+    if ! unshare --net true 2>/dev/null; then
+        user=(--user --map-root-user) enter=(--user --preserve-credentials)
+        unshare "${user[@]}" --net true 2>/dev/null || return 0
+    fi
+    mkfifo "$ready"
+    # shellcheck disable=SC2016 # $0 is for the shell inside
+    start machine unshare "${user[@]}" --net \
+        bash -c 'ip link set lo up && echo >"$0" && read -r' "$ready"
+    read -r -t 5 <>"$ready"
+    # shellcheck disable=SC2034 # it is for the tests
+    inside=(nsenter --target "$pid" "${enter[@]}" --net)
+}
+
+teardown() {
+    local p
+    for p in "${started[@]}"; do
+        kill -KILL "$p" 2>/dev/null && wait "$p" 2>/dev/null
+    done
+    return 0
+}
