@@ -37,7 +37,7 @@ of_ip() {
 
 # agrees   runs the program, and compares what it says with what `ip` says. Leaves it in $output.
 agrees() {
-    run -0 "${inside[@]}" timeout -k 1 5 bin/01-interfaces
+    run -0 "${inside[@]}" timeout -s KILL 5 bin/01-interfaces
     diff <(of_ip) <(sed -E 's|^(    [^ ]+/[0-9]+) .*|\1|' <<<"$output")
 }
 
@@ -159,14 +159,14 @@ interfaces: 2, active: 2, addresses: 4" ]]
     machine
     { card eth0 10.0.0.1/24 fe80::1/64 && card eth1 10.0.0.2/24 fe80::1/64; } | build
     agrees
-    run -0 grep -oE '^    [^ /]+' <<<"$output"
+    run -0 grep -oE '^    [^ /]+/' <<<"$output"
     [[ -z $(sort <<<"$output" | uniq -d) ]]
     [[ -n ${inside[*]} ]] || return 0
-    [[ $output == *"fe80::1%eth0"*"fe80::1%eth1" ]]
+    [[ $output == *"fe80::1%eth0/"*"fe80::1%eth1/" ]]
 
     # It is the kernel that wants the name: without it, it does not know which one is meant.
-    run -0 "${inside[@]}" timeout -k 1 5 bin/02-bind "[fe80::1%eth1]:6666" </dev/null
-    run -1 "${inside[@]}" timeout -k 1 5 bin/02-bind "[fe80::1]:6666" </dev/null
+    run -0 "${inside[@]}" timeout -s KILL 5 bin/02-bind "[fe80::1%eth1]:6666" </dev/null
+    run -1 "${inside[@]}" timeout -s KILL 5 bin/02-bind "[fe80::1]:6666" </dev/null
     [[ $output == *EINVAL* ]]
 }
 

@@ -2,15 +2,19 @@
 # shellcheck disable=SC2154 # log, pid, inside, stderr: helpers.bash and bats set them
 load helpers
 
+setup_file() {
+    port_6666_is_free
+}
+
 # Each test has a machine of its own, where every port is free.
 setup() {
     machine
 }
 
-# on_it COMMAND...   runs a command on that machine, for 5 seconds at most, with no other descriptors
-# than 0, 1 and 2.
+# on_it COMMAND...   runs a command on that machine, for 5 seconds at most, with no descriptors but
+# 0, 1 and 2.
 on_it() {
-    "${inside[@]}" timeout -k 1 5 "$@" 3>&- 4>&-
+    "${inside[@]}" timeout -s KILL 5 "$@" 3>&- 4>&-
 }
 
 # A small language for pairs of sockets, in perl. Each argument is a word of it:
@@ -139,6 +143,16 @@ row() {
     saw one '^close: fd 3; 127.0.0.1:6666 is free again$'
     run -0 on_it bin/03-bind-twice </dev/null
     [[ $output == *"bind: fd 3 is 127.0.0.1:6666"* ]]
+}
+
+@test "claim 14: with port 0 it tells the port that the kernel chose, for the second program" {
+    start one "${inside[@]}" bin/03-bind-twice 127.0.0.1:0
+    saw one "^The port is ours"
+    local at
+    at=$(sed -nE 's/^bind: fd 3 is (.*)/\1/p' "$log/one")
+    [[ $at == 127.0.0.1:[1-9]* && $(says_to_bind 127.0.0.1 "${at#*:}") == *EADDRINUSE ]]
+    run -1 on_it bin/03-bind-twice "$at"
+    [[ $output == *"bind $at: "*"(EADDRINUSE)"* ]]
 }
 
 @test "claim 14: IPv6 as well: the second bind fails, on [::1] and on [::]" {
@@ -328,7 +342,7 @@ calls_of_table() {
 @test "--table: the answers told are those of the calls made, in that order" {
     # The table is what the traced run itself says.
     on_it() {
-        "${inside[@]}" timeout -k 1 5 strace -qq -o "$log/trace" \
+        "${inside[@]}" timeout -s KILL 5 strace -qq -o "$log/trace" \
             -e trace=bind,listen,setsockopt "$@" 3>&- 4>&-
     }
     table

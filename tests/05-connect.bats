@@ -25,7 +25,7 @@ connects() {
     shown 'ESTAB 0 0 \[::1\]:6666 '
 }
 
-@test "claim 9, stumble 3: nobody listens there: refused, status 1, and what that means" {
+@test "claim 9: stumble 3: nobody listens there: refused, status 1, and what that means" {
     # A port that is bound is nobody else's; not listened on, it refuses.
     peer owner 'my @s = map { owner($_) } "127.0.0.1:6666", "[::1]:6666";
         print "bound\n"; cue()'
@@ -40,7 +40,24 @@ connects() {
     done
 }
 
-@test "claim 7, stumble 22: no bind: the kernel gives the client a port of the ephemeral range" {
+@test "stumble 4: a server at 127.0.0.1 is at no other address; one at 0.0.0.0 is at all" {
+    local at
+    start one bin/07-accept-many 127.0.0.1:6666
+    saw one '^listen: '
+    run -0 timeout 5 bin/05-connect 127.0.0.1:6666 </dev/null
+    for at in 127.0.0.2:6666 '[::1]:6666'; do
+        run -1 timeout 5 bin/05-connect "$at" </dev/null
+        [[ $output == *"connect $at: Connection refused (ECONNREFUSED)"* ]]
+    done
+    start all bin/07-accept-many 0.0.0.0:7777
+    saw all '^listen: fd 3 is 0\.0\.0\.0:7777'
+    for at in 127.0.0.1:7777 127.0.0.2:7777; do
+        run -0 timeout 5 bin/05-connect "$at" </dev/null
+        saw all "^accept: fd [0-9]+ is $at, "
+    done
+}
+
+@test "claim 7: stumble 22: no bind: the kernel gives the client a port of the ephemeral range" {
     peer server 'my $s = accepted(); print "client ", name(getpeername $s), "\n";
         get($s)'
     saw server '^listening'

@@ -17,7 +17,7 @@ served() {
     shown '^LISTEN .* 127\.0\.0\.1:6666 ' 0
 }
 
-@test "claims 15, 19, stumble 8: a listener, and beside it a connected socket, as ss has them" {
+@test "claim 15: claim 19: stumble 8: a listener, and beside it a connected socket, as ss has them" {
     grep -qx 'listen: fd 3 is 127.0.0.1:6666, waiting for a client' "$log/server"
     [[ "$(sockets_of "$server")" == "3 127.0.0.1:6666 none" ]]
 
@@ -43,7 +43,7 @@ served() {
     (($(grep -c '^recv' "$log/server") == 2 && $(grep -c '^close' "$log/server") == 2))
 }
 
-@test "claims 15, 19: the same over IPv6" {
+@test "claim 15: claim 19: the same over IPv6" {
     start six bin/06-accept-one '[::1]:6666'
     six=$pid
     saw six '^listen: fd 3 is \[::1\]:6666'
@@ -66,11 +66,15 @@ served() {
 }
 
 @test "stumble 7: the second client is connected meanwhile, and nobody serves it" {
-    peer first 'my $s = connected(); cue(); finish($s); print get($s), "end\n"'
+    peer first 'my $s = connected(); cue(); put($s, "me\n"); print get($s, 3);
+        cue(); finish($s); print get($s), "end\n"'
     saw server '^accept: '
     peer second 'my $s = connected(); print name(getsockname $s), "\n"; put($s, "anyone?");
         print +(ready($s, 0, 0.1))[0] ? "served" : "not served", "\n";
         print eval { get($s) } // "reset: $!", "\n"'
+    saw second '^127'
+    cue first
+    saw first '^me'
     saw second '^not served'
     read -r local <"$log/second"
     shown "^ESTAB 7 0 127\.0\.0\.1:6666 $local" # our end: what it said waits in the kernel
@@ -82,7 +86,7 @@ served() {
     served 0
 }
 
-@test "stumbles 17, 20: backlog N: N+1 clients wait, the next one hangs; Recv-Q and Send-Q" {
+@test "stumble 17: stumble 20: backlog N: N+1 clients wait, the next one hangs; Recv-Q and Send-Q" {
     kill "$server"
     served 0
     for backlog in 0 2; do

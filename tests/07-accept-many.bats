@@ -22,9 +22,10 @@ another() {
     saw server '^listen: '
 }
 
-# serves   the server answers a new client.
+# serves   the server answers a new client, within 3 seconds.
 serves() {
-    [[ $(perl -Itests -MPeer -e 'print talk(connected(), "are you there?")') == "are you there?" ]]
+    [[ $(perl -Itests -MPeer -e 'alarm 3; print talk(connected(), "are you there?")') == \
+        "are you there?" ]]
 }
 
 # told_sockets   the sockets that the server has told of and has not closed: FD LOCAL PEER.
@@ -36,7 +37,7 @@ told_sockets() {
             END { for (fd in open) print open[fd] }' | sort -n
 }
 
-@test "claims 10, 19, stumble 21: clients come and go, a socket for each; told as ss has them" {
+@test "claim 10: claim 19: stumble 21: clients come and go, a socket for each; told as ss has them" {
     grep -qx 'listen: fd 3 is 127.0.0.1:6666, waiting for clients' "$log/server"
     for n in 1 2 3; do
         peer "client-$n" 'my $s = connected(); put($s, "hello\n"); print get($s, 6);
@@ -60,7 +61,7 @@ told_sockets() {
     serves
 }
 
-@test "claims 10, 19: the same over IPv6" {
+@test "claim 10: claim 19: the same over IPv6" {
     start six "$program" '[::1]:6666'
     saw six '^listen: fd 3 is \[::1\]:6666'
     peer client 'my $s = connected("[::1]:6666"); print talk($s, "hello\n"), "end\n"'
@@ -202,11 +203,10 @@ ticks() {
 close: fd 3, the listener" ]]
 }
 
-@test "SIGINT and SIGTERM end it, status 0: without clients, with some, with a deaf one" {
+@test "SIGINT and SIGTERM end it, status 0: with no clients, and with some, of which one is deaf" {
     for signal in INT TERM; do
-        for clients in "" 'fill(connected()); print "in\n"; cue()' \
-            'my @s = many(3); put($_, "hello"), get($_, 5) for @s; print "in\n"; get($_) for @s;
-            print "end\n"'; do
+        for clients in "" 'my @s = many(3); put($_, "hello"), get($_, 5) for @s;
+            fill(my $deaf = connected()); print "in\n"; get($_) for @s; print "end\n"'; do
             if ! kill -0 "$server" 2>/dev/null; then
                 start server "$program"
                 server=$pid

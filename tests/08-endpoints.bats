@@ -39,7 +39,7 @@ agrees() {
     (($(grep -c '^connection .*: mirrored$' "$log/table") == $1))
 }
 
-@test "claims 10, 11, 13: n clients, 2n+1 sockets, n+1 on one port, one listens; for 1, 3, 50" {
+@test "claim 10: claim 11: claim 13: n clients, 2n+1 sockets, n+1 on one port, one listens; for 1, 3, 50" {
     for n in 1 3 50; do
         if ((n == 3)); then
             table
@@ -63,7 +63,7 @@ agrees() {
     agrees 3
 }
 
-@test "claims 13, 17: same local endpoint at the server, a different peer each" {
+@test "claim 13: claim 17: same local endpoint at the server, a different peer each" {
     table --clients 20
     rows accepted >"$log/accepted"
     [[ $(cut -d " " -f 2 "$log/accepted" | sort -u) == 127.0.0.1:6666 ]]

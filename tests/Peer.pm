@@ -135,7 +135,7 @@ sub talk {
     return $got;
 }
 
-# Sends, and never receives, until the other end has not taken any more for a while (200 ms).
+# Sends, and never receives, until the other end has not taken any more for a while (100 ms).
 # Returns what it has taken.
 sub fill {
     my ($s) = @_;
@@ -144,7 +144,7 @@ sub fill {
     fcntl $s, F_SETFL, O_NONBLOCK;
     my $out = '';
     vec($out, fileno $s, 1) = 1;
-    while (select undef, my $can_write = $out, undef, 0.2) {
+    while (select undef, my $can_write = $out, undef, 0.1) {
         my $n = syswrite $s, $data;
         die "fill: $!\n" if !defined $n && !$!{EAGAIN};
         $sent .= substr $data, 0, $n // 0;

@@ -59,6 +59,17 @@ ended() {
     wait "$1" || status=$?
 }
 
+# port_6666_is_free   waits until nobody is in TIME_WAIT there any more: programs that do not set
+# SO_REUSEADDR cannot bind it before. In a network of its own nobody is. (For setup_file.)
+port_6666_is_free() {
+    local second
+    for ((second = 0; second < 65; second++)); do
+        [[ -n $(ss -Htn state time-wait sport = :6666) ]] || return 0
+        ((second > 0)) || echo "# port 6666 is in TIME_WAIT, for a minute at most" >&3
+        sleep 1
+    done
+}
+
 # as_student COMMAND...   runs it without any privilege, as for an ordinary user.
 as_student() {
     if ((UID == 0)); then

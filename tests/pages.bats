@@ -1,6 +1,10 @@
 # The pages: every transcript is played, every lesson has all that a lesson needs.
 load helpers
 
+setup_file() {
+    port_6666_is_free
+}
+
 @test "make tour plays every transcript of every lesson, and each comes out as written" {
     run make -s tour </dev/null
     echo "$output"
