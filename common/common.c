@@ -367,6 +367,15 @@ struct endpoint peer_endpoint(int fd)
     return peer;
 }
 
+const char *tcp_state_name(unsigned state)
+{
+    static const char *const names[] = {
+        "?",     "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT",
+        "CLOSE", "CLOSE_WAIT",  "LAST_ACK", "LISTEN",   "CLOSING",   "SYN_RECV",
+    };
+    return names[state < sizeof names / sizeof names[0] ? state : 0];
+}
+
 int open_listener(const struct endpoint *at, int backlog)
 {
     struct text where = endpoint_text(at);

@@ -124,6 +124,11 @@ struct endpoint local_endpoint(int fd);
  * where there is none, because the socket was never connected or the connection is gone. */
 struct endpoint peer_endpoint(int fd);
 
+/* Returns the name of a TCP state, by the kernel's number (/proc/net/tcp, TCP_INFO): "LISTEN" for
+ * 10;
+ * "?" for a number that is none. RFC 9293 defines the states, lesson 10 visits them. */
+const char *tcp_state_name(unsigned state);
+
 /* socket(), SO_REUSEADDR, bind() and listen(), as lessons 03 and 06 write them out. Returns the
  * listener; dies with a message where one of the calls fails. */
 int open_listener(const struct endpoint *at, int backlog);

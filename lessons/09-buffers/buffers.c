@@ -1,0 +1,286 @@
+/* 09-buffers: where are the bytes that are sent, and not yet received?
+ *
+ * Run:       bin/09-buffers --reader      in one terminal: it reads only when you tell it to
+ *            bin/09-buffers               in a second one: it writes until the kernel takes no more
+ *            bin/09-buffers --stream      three sends, one recv; one send, three recvs
+ * Look for:  both buffers filling; the writer that has to wait; how much you read to wake it.
+ *
+ * Linux only: SIOCOUTQ and SIOCINQ ask how many bytes are in the buffers (tcp(7)). */
+#define _DEFAULT_SOURCE /* for ioctl() and the two requests */
+#include "common.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static void reader(const struct endpoint *at);
+static void writer(const struct endpoint *at);
+static void stream(const struct endpoint *at);
+
+int main(int argc, char **argv)
+{
+    struct option options[] = {{.name = "--reader"}, {.name = "--stream"}, {.name = NULL}};
+    const char *where = read_arguments(
+        argc, argv,
+        "Connects and writes until the kernel takes no more; then again when it does.\n"
+        "--reader: the other end: it reads one time for each Enter, or as many bytes\n"
+        "as you say. --stream: shows that TCP keeps bytes in order, not messages.",
+        options, "HOST:PORT");
+    struct endpoint at = parse_endpoint(where);
+    if (options[0].given && options[1].given)
+        usage_error("--reader or --stream, not both");
+    end_on_signals();
+    if (options[0].given)
+        reader(&at);
+    else if (options[1].given)
+        stream(&at);
+    else
+        writer(&at);
+    return 0;
+}
+
+/* ---- The two buffers ---- */
+
+/* Asks for a buffer of that size (SO_SNDBUF: the output buffer, SO_RCVBUF: the input buffer), and
+ * says what the kernel made of it. It doubles the number: it needs room for its own notes, too. */
+static int set_buffer(int fd, int option, int size)
+{
+    int got = 0;
+    socklen_t length = sizeof got;
+    const char *name = option == SO_SNDBUF ? "SO_SNDBUF" : "SO_RCVBUF";
+    if (setsockopt(fd, SOL_SOCKET, option, &size, sizeof size) < 0)
+        die("setsockopt %s of fd %d", name, fd);
+    if (getsockopt(fd, SOL_SOCKET, option, &got, &length) < 0)
+        die("getsockopt %s of fd %d", name, fd);
+    say("%s buffer: asked for %d bytes, the kernel made it %d\n",
+        option == SO_SNDBUF ? "output" : "input", size, got);
+    return got;
+}
+
+/* How many bytes are in the output buffer (SIOCOUTQ): sent by the program, and not yet confirmed by
+ * the peer's kernel. Or in the input buffer (SIOCINQ): received, and not yet read. */
+static int bytes_in(int fd, unsigned long request)
+{
+    int bytes = 0;
+    if (ioctl(fd, request, &bytes) < 0)
+        die("ioctl %s of fd %d", request == SIOCOUTQ ? "SIOCOUTQ" : "SIOCINQ", fd);
+    return bytes;
+}
+
+enum { BAR = 32 };
+
+static void say_bar(const char *name, int bytes, int size)
+{
+    int full = bytes >= size ? BAR : (int)((long long)bytes * BAR / size);
+    say("%s [%.*s%.*s] %d of %d bytes\n", name, full, "################################",
+        BAR - full, "................................", bytes, size);
+}
+
+/* ---- The writer ---- */
+
+static void writer(const struct endpoint *at)
+{
+    /* 1. Connect, with an output buffer that is small enough to be filled before your eyes. */
+    int fd = socket(at->sa.sa_family, SOCK_STREAM, 0);
+    if (fd < 0)
+        die("socket");
+    int size = set_buffer(fd, SO_SNDBUF, 16384);
+    if (connect(fd, &at->sa, at->length) < 0)
+        die("connect %s", endpoint_text(at).s);
+    struct endpoint local = local_endpoint(fd), peer = peer_endpoint(fd);
+    say("connect: %s -> %s\n", endpoint_text(&local).s, endpoint_text(&peer).s);
+
+    /* 2. Non-blocking, so that send() says EAGAIN instead of waiting where we cannot see it. */
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+        die("fcntl O_NONBLOCK of fd %d", fd);
+    static char bytes[2048];
+    long long total = 0;
+    int shown = -1;
+    while (!ending) {
+        ssize_t n = send(fd, bytes, sizeof bytes, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != EAGAIN)
+            die("send to %s", endpoint_text(&peer).s);
+        if (n >= 0) {
+            total += n;
+            int now = bytes_in(fd, SIOCOUTQ);
+            if (now * 8 / size != shown)
+                say_bar("output", now, size);
+            shown = now * 8 / size;
+            poll(NULL, 0, 10); /* slowly, so that you can watch */
+            continue;
+        }
+
+        /* 3. Full. A send() that may wait would wait here, until the reader reads. */
+        say_bar("output", bytes_in(fd, SIOCOUTQ), size);
+        say("send: Resource temporarily unavailable (EAGAIN), after %lld bytes: waiting\n", total);
+        struct pollfd wait = {.fd = fd, .events = POLLOUT};
+        while (poll(&wait, 1, -1) < 0 && !ending)
+            if (errno != EINTR)
+                die("poll");
+        if (!ending)
+            say("poll: there is room again\n");
+    }
+    close(fd);
+    say("close: fd %d, after %lld bytes\n", fd, total);
+}
+
+/* ---- The reader ---- */
+
+static void reader(const struct endpoint *at)
+{
+    /* 4. The input buffer's size is set at the listener: the sockets that it accepts have the same,
+     *    and it has to be known before the connection begins. */
+    int listener = open_listener(at, 1);
+    int size = set_buffer(listener, SO_RCVBUF, 16384);
+    struct endpoint local = local_endpoint(listener);
+    say("listen: fd %d is %s, waiting for the writer\n", listener, endpoint_text(&local).s);
+    int fd;
+    do
+        fd = accept(listener, NULL, NULL);
+    while (fd < 0 && !ending && (errno == EINTR || errno == ECONNABORTED));
+    if (fd < 0 && ending)
+        return;
+    if (fd < 0)
+        die("accept");
+    struct endpoint peer = peer_endpoint(fd);
+    say("accept: fd %d, the writer is %s\n", fd, endpoint_text(&peer).s);
+    say("Enter reads what there is; a number and Enter, at most that many bytes; ^D ends.\n");
+
+    /* 5. Watch the input buffer, and read only when somebody says so. */
+    setvbuf(stdin, NULL, _IONBF, 0); /* poll() is to see the next line, not stdio to have read it */
+    char *line = NULL, *room = malloc(1 << 20);
+    size_t line_room = 0;
+    int shown = -1;
+    if (room == NULL)
+        die("malloc");
+    while (!ending) {
+        int now = bytes_in(fd, SIOCINQ);
+        if (now * 8 / size != shown)
+            say_bar("input ", now, size);
+        shown = now * 8 / size;
+        struct pollfd wait = {.fd = STDIN_FILENO, .events = POLLIN};
+        int ready = poll(&wait, 1, 20);
+        if (ready < 0 && errno != EINTR)
+            die("poll");
+        if (ready <= 0)
+            continue;
+        if (getline(&line, &line_room, stdin) < 0)
+            break; /* ^D */
+        line[strcspn(line, "\n")] = '\0';
+        const long most = 1 << 20;
+        long want = line[0] == '\0' ? most : atol(line);
+        if (line[strspn(line, "0123456789")] != '\0' || want < 1 || want > most) {
+            say("%s is not a number of bytes from 1 to %ld\n", quoted(line, strlen(line)).s, most);
+            continue;
+        }
+        ssize_t n = recv(fd, room, (size_t)want, MSG_DONTWAIT);
+        if (n < 0 && errno == EAGAIN) {
+            say("recv: nothing there\n");
+            continue;
+        }
+        if (n < 0)
+            die("recv from %s", endpoint_text(&peer).s);
+        say("recv: %zd bytes\n", n);
+        if (n == 0)
+            break;
+        shown = -1; /* and show the bar again */
+    }
+    free(line);
+    free(room);
+    close(fd);
+    close(listener);
+    say("close: fd %d and fd %d\n", fd, listener);
+}
+
+/* ---- The stream ---- */
+
+static void wait_until_received(int fd, int bytes)
+{
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    while (bytes_in(fd, SIOCINQ) < bytes && !ending)
+        if (poll(&wait, 1, 1) < 0 && errno != EINTR)
+            die("poll");
+}
+
+static void send_all(int fd, const char *data, size_t length)
+{
+    for (size_t sent = 0; sent < length;) {
+        ssize_t n = send(fd, data + sent, length - sent, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR && !ending)
+            continue;
+        if (n < 0)
+            die("send");
+        sent += (size_t)n;
+    }
+}
+
+static size_t receive(int fd, char *bytes, size_t room)
+{
+    ssize_t n = recv(fd, bytes, room, 0);
+    if (n < 0)
+        die("recv");
+    return (size_t)n;
+}
+
+static void stream(const struct endpoint *at)
+{
+    /* 6. Both ends of one connection, in one program. */
+    int listener = open_listener(at, 1), size = 200000; /* room for all that is sent below */
+    if (setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, sizeof size) < 0)
+        die("setsockopt SO_RCVBUF of fd %d", listener);
+    struct endpoint local = local_endpoint(listener);
+    int client = socket(at->sa.sa_family, SOCK_STREAM, 0);
+    if (client < 0)
+        die("socket");
+    if (connect(client, &local.sa, local.length) < 0)
+        die("connect %s", endpoint_text(&local).s);
+    int server = accept(listener, NULL, NULL);
+    if (server < 0)
+        die("accept");
+    char received[32768];
+
+    /* 7. Three sends; when all has arrived, one recv. Where one word ended, nobody can tell. */
+    static const char *const words[] = {"one", "two", "three"};
+    int bytes = 0;
+    for (int i = 0; i < 3; i++) {
+        send_all(client, words[i], strlen(words[i]));
+        bytes += (int)strlen(words[i]);
+        say("send: %s\n", quoted(words[i], strlen(words[i])).s);
+    }
+    wait_until_received(server, bytes);
+    size_t n = receive(server, received, sizeof received);
+    say("recv: %zu bytes %s\n", n, quoted(received, n).s);
+
+    /* 8. One send; the receiver takes what its own array has room for, three times. */
+    static char much[80000];
+    memset(much, 'x', sizeof much);
+    send_all(client, much, sizeof much);
+    say("send: 80000 bytes\n");
+    wait_until_received(server, 80000);
+    for (size_t got = 0; got < sizeof much; got += n) {
+        n = receive(server, received, sizeof received);
+        say("recv: %zu bytes\n", n);
+    }
+
+    /* 9. So the sender has to say where a message ends. A border that is not in the message, here
+     *    the end of the line, or its length in front of it. */
+    static const char *const lines = "one\ntwo\nthree\n";
+    send_all(client, lines, strlen(lines));
+    say("send: %s\n", quoted(lines, strlen(lines)).s);
+    wait_until_received(server, (int)strlen(lines));
+    n = receive(server, received, sizeof received - 1);
+    received[n] = '\0'; /* now it is a string */
+    for (char *line = strtok(received, "\n"); line != NULL; line = strtok(NULL, "\n"))
+        say("message: %s\n", quoted(line, strlen(line)).s);
+    close(client);
+    close(server);
+    close(listener);
+}
