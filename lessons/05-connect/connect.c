@@ -50,7 +50,9 @@ int main(int argc, char **argv)
                 error == EAI_NONAME  ? "EAI_NONAME"
                 : error == EAI_AGAIN ? "EAI_AGAIN"
                                      : "see man getaddrinfo");
-        fprintf(stderr, "  nobody knows an address for this name: is it spelled right?\n");
+        fprintf(stderr, "  %s\n",
+                error == EAI_AGAIN ? "No name server answered: is this machine connected?"
+                                   : "Nobody knows an address for this name: is it spelled right?");
         return 1;
     }
 
