@@ -125,7 +125,7 @@ static void writer(const struct endpoint *at)
         while (poll(&wait, 1, -1) < 0 && !ending)
             if (errno != EINTR)
                 die("poll");
-        if (!ending)
+        if (!ending && (wait.revents & POLLERR) == 0) /* or it has failed: send() tells how */
             say("poll: there is room again\n");
     }
     close(fd);
