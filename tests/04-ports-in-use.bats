@@ -91,17 +91,20 @@ a_life() {
         print "ready\n"; cue()' -MSocket=:all -- "$1"
 }
 
-# with_tables STATUS   runs the program where the kernel's tables are the files in $log/proc/net.
+# with_tables STATUS   runs the program, built to look into $log/proc where it says /proc: so the
+# kernel's tables are files of ours. (A mount over /proc would need more rights than some have.)
 with_tables() {
-    run timeout -k 1 5 unshare "${user[@]}" --mount \
-        sh -c 'mount --bind "$0" /proc && exec bin/04-ports-in-use' "$log/proc"
+    [[ -x $log/04-ports-in-use ]] ||
+        sed "s#\"/proc#\"$log/proc#" lessons/04-ports-in-use/ports-in-use.c |
+        cc -std=c17 -D_POSIX_C_SOURCE=200809L -Icommon -o "$log/04-ports-in-use" \
+            -x c - -x none bin/common.o
+    run timeout -k 1 5 "$log/04-ports-in-use"
+    output=${output//"$log/"//}
     ((status == $1))
 }
 
 setup() {
     mkdir -p "$log/proc/net"
-    user=()
-    unshare --mount true 2>/dev/null || user=(--user --map-root-user)
     heading='  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid'
     rest='00:00000000 00000000  1000        0 12345 1 0000000000000000 100 0 0 10 0'
 }
