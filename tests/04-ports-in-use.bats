@@ -122,7 +122,7 @@ setup() {
     has 3 "^FIN_WAIT[12] .* $pid/perl$" # one of them beside LAST_ACK
     has 1 '^FIN_WAIT1 0 [0-9]{4,} '
     has 1 '^LAST_ACK [01] [0-9]{4,} .* -$'
-    has 1 '^TIME_WAIT .* -$'
+    has 1 '^TIME_WAIT .*:7000 .*-$'
     has 1 "^SYN_SENT 0 1 127.0.0.1:[0-9]+ 127.0.0.1:7001 $pid/perl$"
 }
 

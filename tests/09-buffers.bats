@@ -352,7 +352,7 @@ message: "one"
 message: "two"
 message: "three"
 END
-    shown '^LISTEN ' 0
+    shown '^LISTEN .*:6666 ' 0
 }
 
 @test "--stream is told the same whatever input buffer a connection begins with" {
