@@ -153,7 +153,7 @@ END
     run ! grep '^LISTEN.*:6666 ' "$log/four.end" "$log/six.end"
     run -0 --keep-empty-lines timeout 20 bin/10-states
     diff <(printf %s "$output") "$log/four"
-    shown '^LISTEN ' 0
+    shown '^LISTEN .*:6666 ' 0
 }
 
 @test "stumble 6: SIGPIPE: send to a peer that has gone kills, and a shell says 141" {
