@@ -13,8 +13,9 @@ sources    := $(filter-out %/exercise.c,$(wildcard lessons/*/*.c))
 program_of  = bin/$(firstword $(subst -, ,$(subst lessons/,,$1)))-$(basename $(notdir $1))
 programs   := $(foreach c,$(sources),$(call program_of,$c))
 pages      := $(wildcard lessons/*/README.md)
-needed     := bats:bats ip:iproute2 ss:iproute2 strace:strace jq:jq perl:perl-base
-scripts    := .ci/run $(wildcard tests/*.bats tests/*.bash) tests/play tests/netns tests/need
+shown      := ip:iproute2 ss:iproute2 strace:strace tcpdump:tcpdump script:bsdutils
+needed     := $(shown) bats:bats jq:jq perl:perl-base
+scripts    := .ci/run common/lab $(wildcard tests/*.bats tests/*.bash) tests/play tests/netns tests/need
 
 .PHONY: all help tour test lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
@@ -33,11 +34,11 @@ bin:
 -include $(wildcard bin/*.d)
 
 tour: all ## play all lessons, one after the other, in this terminal
-	@tests/need ip:iproute2 ss:iproute2 strace:strace script:bsdutils
+	@tests/need $(shown)
 	@tests/play $(pages)
 
 tour-%: all ## play one lesson: make tour-06
-	@tests/need ip:iproute2 ss:iproute2 strace:strace script:bsdutils
+	@tests/need $(shown)
 	@tests/play $(wildcard lessons/$*-*/README.md)
 
 # Each bats file runs in a network of its own, so that several can run at once; where the machine

@@ -1,0 +1,398 @@
+#!/usr/bin/env bats
+# common/lab: PCs that are there when they are wanted, and leave nothing behind.
+# shellcheck disable=SC2016 # $ is for shells on the PCs
+
+load helpers
+
+setup_file() {
+    common/lab up >/dev/null 2>&1 || skip "this system allows no lab ('common/lab up' says why)"
+    common/lab down
+}
+
+setup() {
+    lab=$BATS_TEST_DIRNAME/../common/lab
+    before=$(the_machine)
+}
+
+# the_machine   what must be the same before and after: its interfaces, addresses, routes, names of
+# network namespaces, the networks in which somebody is, and the processes of labs
+the_machine() {
+    local networks
+    ip -oneline address
+    ip route
+    ip netns
+    networks=$(readlink /proc/[0-9]*/ns/net 2>/dev/null | sort -u)
+    echo "$networks"
+    grep -lsz -e lab-of- -e common/lab /proc/[1-9]*/cmdline
+    mount
+    find /run /tmp /dev/shm -maxdepth 1 -name '*lab*'
+}
+
+nothing_is_left() {
+    eventually unchanged || {
+        diff <(printf '%s\n' "$before") <(the_machine)
+        return 1
+    }
+}
+unchanged() { [[ $(the_machine) == "$before" ]]; }
+
+# an_ordinary_user COMMAND...   when we are root, as somebody else
+an_ordinary_user() {
+    if ((UID == 0)); then
+        setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set=-all "$@"
+    else
+        "$@"
+    fi
+}
+
+works_as() { # COMMAND...: how to become somebody
+    run -0 "$@" common/lab run A ip -4 -oneline address show dev eth0
+    [[ $output == *" 192.168.0.101/24 "* ]]
+    run -0 "$@" common/lab run B ip -4 -oneline address show dev eth0
+    [[ $output == *" 192.168.0.102/24 "* ]]
+    run -0 "$@" common/lab run C ip -4 -oneline address show dev eth0
+    [[ $output == *" 192.168.0.103/24 "* ]]
+    nothing_is_left
+}
+
+@test "an ordinary user has three PCs" {
+    if ((UID == 0)); then
+        an_ordinary_user test -x bin/07-accept-many || skip "others may not read this folder"
+        an_ordinary_user unshare --user true 2>/dev/null || skip "users may make no namespaces here"
+    fi
+    works_as an_ordinary_user
+}
+
+@test "root has three PCs" {
+    ((UID == 0)) || skip "for root"
+    works_as env
+}
+
+@test "claim 2: PC A has two network cards, and another address in each network" {
+    run -0 common/lab run A ip -4 -oneline address
+    [[ $output == *eth0*" 192.168.0.101/24 "*eth1*" 10.0.0.101/24 "* ]]
+    run -0 common/lab run A bin/01-interfaces
+    [[ $output == *"eth0: up"*192.168.0.101/24*"eth1: up"*10.0.0.101/24* ]]
+    run -0 common/lab run B ip -4 -oneline address
+    [[ $output != *eth1* && $output != *10.0.0.* ]]
+}
+
+@test "claim 4 bends: PC A has one link-local address on two interfaces, told apart by their names" {
+    common/lab run A ip -6 address show dev eth0 | grep -q fe80::101/64 ||
+        skip "this machine has no IPv6"
+    common/lab run A ip -6 address show dev eth1 | grep -q fe80::101/64
+    run -0 common/lab run A bin/01-interfaces
+    [[ $output == *"fe80::101%eth0/64"*"fe80::101%eth1/64"* ]]
+}
+
+@test "claim 19: what listens on A is reached from B and C: terminals share one lab" {
+    start a common/lab run A bin/07-accept-many 192.168.0.101:6666
+    saw a "^listen"
+    for pc in B C; do
+        run -0 common/lab run "$pc" bin/05-connect A:6666 </dev/null
+        [[ $output == *"connect: 192.168.0.10"*" -> 192.168.0.101:6666"* ]]
+    done
+    saw a "the client is 192.168.0.102:"
+    saw a "the client is 192.168.0.103:"
+}
+
+@test "two terminals that come at the same moment get one lab" {
+    for round in 1 2 3 4 5; do
+        rm -f "$log"/lab-of-*
+        pids=()
+        for n in 1 2 3 4; do
+            common/lab run A readlink /proc/1/ns/net >"$log/lab-of-$n" 2>&1 3>&- &
+            pids+=($!)
+        done
+        # Each either shared it or came when all others had gone; in no case did one fail.
+        for p in "${pids[@]}"; do wait "$p"; done
+        (($(grep -c "^net:" "$log"/lab-of-* | grep -c ":1$") == 4))
+    done
+    common/lab up
+    pids=()
+    for n in 1 2 3 4; do
+        common/lab run A readlink /proc/1/ns/net >"$log/lab-of-$n" 2>&1 3>&- &
+        pids+=($!)
+    done
+    for p in "${pids[@]}"; do wait "$p"; done
+    (($(sort -u "$log"/lab-of-? | wc -l) == 1))
+    common/lab down
+    rm -f "$log"/lab-of-*
+    nothing_is_left
+}
+
+@test "the last one out takes the lab down, with all that still runs in it" {
+    start first common/lab run A sh -c 'sleep 1000 & echo here; read -r line'
+    saw first here
+    start second common/lab run B sh -c 'echo here; read -r line'
+    saw second here
+    echo >"$log/first.in"
+    ended "$(pid_of first)"
+    run -0 common/lab status
+    [[ $output == *"A 192.168.0.101: sleep"*"B 192.168.0.102: sh"* ]]
+    echo >"$log/second.in"
+    nothing_is_left
+    run -1 common/lab status
+    [[ $output == "lab: down" ]]
+}
+pid_of() { # NAME: of what start has started under it, in order
+    case $1 in first) echo "${started[0]}" ;; *) echo "${started[-1]}" ;; esac
+}
+
+# parts   the processes of the lab: those who wait outside, the keeper, the programs in it
+parts() {
+    local keeper
+    keeper=$(grep -lszx "lab-of[-][0-9]*" /proc/[1-9]*/cmdline)
+    keeper=${keeper//[^0-9]/}
+    case $1 in
+        keeper) echo "$keeper" ;;
+        maker) sed -n 's/^PPid:\t//p' "/proc/$keeper/status" ;;
+        program) grep -lszx "sleep.1000" /proc/[1-9]*/comm ;;
+    esac
+}
+
+@test "killed, whatever part of it, the lab leaves nothing" {
+    for part in terminal keeper maker down; do
+        start "$part" common/lab run A bash -c 'sleep 1000 & echo here; read -r line'
+        saw "$part" here
+        case $part in
+            terminal) kill -KILL "$pid" ;;
+            down) common/lab down ;;
+            *) kill -KILL "$(parts "$part")" ;;
+        esac
+        eventually unchanged || { echo "killed: $part" && nothing_is_left; }
+        ended "$pid"
+        ((status != 0))
+    done
+}
+
+@test "a terminal that is killed takes its command along, and the others stay" {
+    common/lab up
+    start first common/lab run A sleep 1000
+    first=$pid
+    start second common/lab run B sleep 2000
+    eventually both_sleep
+    kill -KILL "$first"
+    eventually only_b_sleeps
+    common/lab down
+    nothing_is_left
+}
+both_sleep() { [[ $(common/lab status) == *"A 192.168.0.101: sleep"*"B 192.168.0.102: sleep"* ]]; }
+only_b_sleeps() { [[ $(common/lab status) == *"A 192.168.0.101: "$'\n'*"B 192.168.0.102: sleep"* ]]; }
+
+@test "up keeps the lab, with all that was done to it, until down" {
+    run -0 common/lab up
+    [[ $output == "lab: up"* ]]
+    common/lab run B ip address add 192.168.0.222/24 dev eth0
+    run -0 common/lab run A bin/05-connect 192.168.0.222:7 </dev/null || true
+    run -0 common/lab run B ip -oneline address
+    [[ $output == *192.168.0.222* ]]
+    run -0 common/lab up
+    run -0 common/lab down
+    unchanged # at once
+    run -0 common/lab down
+    run -0 common/lab run B ip -oneline address
+    [[ $output != *192.168.0.222* ]]
+}
+
+@test "a player that is killed in the middle of a lab's transcript leaves nothing" {
+    printf '%s\n' '# x' '```console lab' 'A$ bin/06-accept-one' 'A| ...' 'A| never' '```' >"$log/x.md"
+    start play env PLAY_TIMEOUT=60 tests/play "$log/x.md"
+    saw play "^A. listen:"
+    kill -KILL "$pid"
+    nothing_is_left
+}
+
+@test "two students on one machine do not meet" {
+    ((UID == 0)) || skip "for root, who can be two of them"
+    an_ordinary_user unshare --user true 2>/dev/null || skip "users may make no namespaces here"
+    an_ordinary_user test -x bin/07-accept-many || skip "others may not read this folder"
+    common/lab up
+    start one common/lab run A bin/07-accept-many 192.168.0.101:6666
+    saw one "^listen"
+    start two an_ordinary_user common/lab run A bin/07-accept-many 192.168.0.101:6666
+    saw two "^listen"
+    run -0 an_ordinary_user common/lab run B bin/05-connect A:6666 </dev/null
+    saw two "the client is"
+    run -1 grep "the client is" "$log/one"
+    an_ordinary_user common/lab down
+    run -0 common/lab status
+    [[ $output == "lab: up"*07-accept-many* ]]
+    run -1 env SUDO_UID=1001 common/lab status
+    [[ $output == "lab: down" ]]
+    common/lab down
+    nothing_is_left
+}
+
+@test "a command on a PC has its words, its folder, its exit status, and no descriptor of ours" {
+    run -0 common/lab run A printf '<%s>\n' "a  b" '' '$HOME "'
+    [[ ${lines[*]} == '<a  b> <> <$HOME ">' ]]
+    cd tests
+    run -0 "$lab" run B pwd
+    [[ $output == "$BATS_TEST_DIRNAME" ]]
+    run -7 "$lab" run A sh -c 'exit 7'
+    run "$lab" run A no-such-command
+    ((status == 127 || status == 126))
+    run -143 "$lab" run A sh -c 'kill $$'
+    outside=$(ls /proc/self/fd)
+    inside=$("$lab" run A ls /proc/self/fd)
+    [[ $inside == "$outside" ]]
+}
+
+@test "from a PC one can run a command on another one" {
+    run -0 common/lab run A common/lab run B ip -4 -oneline address show dev eth0
+    [[ $output == *192.168.0.102* ]]
+    nothing_is_left
+}
+
+@test "the names are those of the lab, and no server is asked for one" {
+    run -0 common/lab run A getent ahostsv4 B
+    [[ $output == 192.168.0.102* ]]
+    run -0 common/lab run A getent ahostsv4 buet.ac.bd
+    [[ $output == 203.0.113.5* ]]
+    run -0 common/lab run A strace -f -e trace=connect,sendto,sendmmsg getent ahostsv4 no.such.name.example ||
+        true
+    [[ $output != *"htons(53)"* ]]
+}
+
+@test "claim 9: buet.ac.bd answers at port 443 and refuses at 120, and the other four outcomes" {
+    outcome() { # ENDPOINT CALL-AND-ERROR WHAT-THE-PROGRAM-SAYS
+        run common/lab run B strace -e trace=connect,getsockopt bin/05-connect "$1" </dev/null
+        echo "$output"
+        [[ $output == *"$2"* && $output == *"$3"* ]]
+    }
+    common/lab up
+    outcome buet.ac.bd:443 'SO_ERROR, [0]' "-> 203.0.113.5:443"
+    outcome buet.ac.bd:120 'SO_ERROR, [ECONNREFUSED]' "203.0.113.5:120: Connection refused"
+    outcome 203.0.113.66:443 'SO_ERROR, [ETIMEDOUT]' "Connection timed out (ETIMEDOUT)"
+    outcome 192.168.0.200:443 'SO_ERROR, [EHOSTUNREACH]' "No route to host (EHOSTUNREACH)"
+    outcome 198.51.100.1:443 'SO_ERROR, [ENETUNREACH]' "Network is unreachable (ENETUNREACH)"
+    outcome no-such-name:443 "" "Name or service not known (EAI_NONAME)"
+    common/lab down
+}
+
+# wire FLAGS COUNT COMMAND...   what B and A say to each other while COMMAND connects on B, until
+# so many packets with these flags have come: one line for each, without what differs each time
+wire() {
+    local capture=$log/wire-${#started[@]}
+    start "${capture##*/}" common/lab run A tcpdump -Z root -tnl --immediate-mode -i eth0 tcp
+    saw "${capture##*/}" "^listening on"
+    "${@:3}" >&2
+    saw "${capture##*/}" "Flags .$1" "$2"
+    sed -n 's/^IP \(.*\): Flags \(\[[^]]*\]\).*/\1 \2/p' "$capture" |
+        sed 's/192.168.0.101.6666/A/g; s/192.168.0.102.[0-9]*/B/g'
+}
+
+@test "claim 20: on the wire: SYN, SYN and ACK, ACK; and each end's FIN with its ACK" {
+    command -v tcpdump >/dev/null || skip "tcpdump is missing here"
+    common/lab up
+    start server common/lab run A bin/06-accept-one 192.168.0.101:6666
+    saw server "^listen"
+    run -0 --separate-stderr wire F 2 common/lab run B bin/05-connect 192.168.0.101:6666 <<<hello
+    echo "$output"
+    [[ ${lines[*]:0:3} == "B > A [S] A > B [S.] B > A [.]" ]]
+    [[ ${lines[3]} == "B > A [P.]" ]] # the data, and it comes back
+    [[ " ${lines[*]} " == *" A > B [P.] "*" A > B [F.] B > A [.] " ]]
+    [[ " ${lines[*]} " == *" B > A [F.] "* && " ${lines[*]} " != *"[R"* ]]
+    common/lab down
+}
+
+@test "claim 20: on the wire: nobody listens, and a SYN is answered with a reset" {
+    command -v tcpdump >/dev/null || skip "tcpdump is missing here"
+    common/lab up
+    refused() { common/lab run B bin/05-connect 192.168.0.101:6666 || true; }
+    run -0 --separate-stderr wire R 1 refused
+    [[ ${lines[-2]} == "B > A [S]" && ${lines[-1]} == "A > B [R.]" ]]
+    common/lab down
+}
+
+@test "the PCs' connection stands at one end when the other one's cable is pulled" {
+    common/lab up
+    start server common/lab run A bin/06-accept-one 192.168.0.101:6666
+    saw server "^listen"
+    start client common/lab run B bin/05-connect 192.168.0.101:6666
+    saw server "^accept"
+    run -0 common/lab run A ss -Htn state established
+    [[ $output == *192.168.0.101:6666*192.168.0.102:* ]]
+    common/lab run B ip link set eth0 down
+    common/lab run B sh -c 'kill $(grep -lsx 05-connect /proc/[1-9]*/comm | tr -dc "0-9\n")'
+    ended "$pid"
+    run -0 common/lab run B ss -Htn state fin-wait-1
+    [[ $output == *192.168.0.101:6666* ]]
+    run -0 common/lab run A ss -Htn state established
+    [[ $output == *192.168.0.101:6666*192.168.0.102:* ]]
+    common/lab down
+    nothing_is_left
+}
+
+@test "the prompt says which PC it is" {
+    run -0 env TERM=dumb HOME="$log" script --quiet --return --command "common/lab shell C" /dev/null \
+        <<<'ip -4 -oneline address; exit'
+    echo "$output"
+    [[ $output == *"This is PC C, 192.168.0.103."*"C 192.168.0.103 "*'$'*"192.168.0.103/24"* ]]
+}
+
+@test "up --tmux opens A and B side by side; without tmux it says so" {
+    only_these bash dirname
+    run -1 env PATH="$log/bin" common/lab up --tmux
+    [[ $output == *"tmux is missing here"*"apt-get install tmux"* ]]
+    command -v tmux >/dev/null || skip "tmux is missing here"
+    start tmux env -u TMUX TERM=xterm TMUX_TMPDIR="$log" script --quiet --command \
+        "stty cols 120 rows 30; common/lab up --tmux" /dev/null
+    eventually panes_show
+    TMUX_TMPDIR=$log tmux kill-server
+    nothing_is_left
+}
+panes_show() {
+    [[ $(TMUX_TMPDIR=$log tmux list-panes 2>/dev/null | wc -l) == 2 ]] &&
+        TMUX_TMPDIR=$log tmux capture-pane -p -t 0 | grep -q "^A 192.168.0.101 " &&
+        TMUX_TMPDIR=$log tmux capture-pane -p -t 1 | grep -q "^B 192.168.0.102 "
+}
+
+only_these() { # COMMAND...: makes $log/bin, where there is nothing else
+    mkdir "$log/bin"
+    local command
+    for command; do
+        ln -s "$(command -v "$command")" "$log/bin"
+    done
+}
+
+@test "without ip the lab says which package it needs" {
+    only_these bash dirname grep flock
+    run -1 env PATH="$log/bin" common/lab run A true
+    [[ $output == *"'ip' is missing"*"apt-get install iproute2"* ]]
+    nothing_is_left
+}
+
+@test "where the system allows no namespaces the lab says so, with status 1" {
+    unshare --user --map-root-user bash -c 'echo 0 >/proc/sys/user/max_net_namespaces' ||
+        skip "this machine allows no such limit"
+    run -1 unshare --user --map-root-user --keep-caps bash -c '
+        echo 0 >/proc/sys/user/max_net_namespaces; exec common/lab up'
+    [[ $output == *"unshare"*"root may not make namespaces here"* ]]
+
+    ((UID == 0)) || skip "the rest is for root, who can be another user"
+    start other unshare --user sleep 1000
+    eventually own_users "$pid"
+    echo 0 0 65536 >"/proc/$pid/uid_map" || skip "the rest is for the machine's root"
+    echo 0 0 65536 >"/proc/$pid/gid_map"
+    run -1 nsenter --target "$pid" --user bash -c '
+        echo 0 >/proc/sys/user/max_user_namespaces
+        exec setpriv --reuid 65534 --regid 65534 --clear-groups common/lab up'
+    [[ $output == *"unshare"*"users may not make namespaces here"*"sudo common/lab"* ]]
+    nothing_is_left
+}
+
+own_users() { [[ ! /proc/$1/ns/user -ef /proc/self/ns/user ]]; }
+
+@test "a mistake on the command line: status 2, with what is right" {
+    for arguments in "" "shell" "shell D" "shell AB" "run" "run A" "run 1 true" "up --tmus" "down A" \
+        "status A" "shell A B" "make 0" "keep lab-of-0"; do
+        read -ra words <<<"$arguments"
+        run -2 common/lab "${words[@]}"
+        [[ $output == "lab: "*"usage: common/lab shell PC"* ]]
+    done
+    run -0 common/lab --help
+    [[ $output == "usage: common/lab shell PC"* ]]
+    nothing_is_left
+}
