@@ -105,7 +105,7 @@ works_as() { # COMMAND...: how to become somebody
             pids+=($!)
         done
         # Each either shared it or came when all others had gone; in no case did one fail.
-        for p in "${pids[@]}"; do wait "$p"; done
+        for p in "${pids[@]}"; do wait "$p" || { cat "$log"/lab-of-* && return 1; }; done
         (($(grep -c "^net:" "$log"/lab-of-* | grep -c ":1$") == 4))
     done
     common/lab up
@@ -114,7 +114,7 @@ works_as() { # COMMAND...: how to become somebody
         common/lab run A readlink /proc/1/ns/net >"$log/lab-of-$n" 2>&1 3>&- &
         pids+=($!)
     done
-    for p in "${pids[@]}"; do wait "$p"; done
+    for p in "${pids[@]}"; do wait "$p" || { cat "$log"/lab-of-* && return 1; }; done
     (($(sort -u "$log"/lab-of-? | wc -l) == 1))
     common/lab down
     rm -f "$log"/lab-of-*
