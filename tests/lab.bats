@@ -5,11 +5,12 @@
 load helpers
 
 setup_file() {
-    common/lab up >/dev/null 2>&1 || skip "this system allows no lab ('common/lab up' says why)"
+    common/lab up || export no_lab="this system allows no lab ('common/lab up' says why)"
     common/lab down
 }
 
 setup() {
+    [[ -z ${no_lab-} ]] || skip "$no_lab"
     lab=$BATS_TEST_DIRNAME/../common/lab
     before=$(the_machine)
 }

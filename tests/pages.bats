@@ -10,8 +10,14 @@ setup_file() {
     echo "$output"
     ((status == 0))
     # As many as there are: a block that was not played would show here.
-    blocks=$(cat lessons/*/README.md | grep -c '^```console')
-    [[ ${lines[-1]} == "played $blocks transcripts of "*": all as written" ]]
+    blocks=$(cat lessons/*/README.md | grep -cx '```console')
+    lab=$(cat lessons/*/README.md | grep -cx '```console lab')
+    if common/lab up; then
+        common/lab down
+        [[ ${lines[-1]} == "played $((blocks + lab)) transcripts of "*": all as written" ]]
+    else
+        [[ ${lines[-1]} == "played $blocks transcripts of "*": all as written; $lab for the lab not "* ]]
+    fi
     for page in lessons/*/README.md; do
         [[ $output == *$'\n'"$page:"* ]]
     done

@@ -637,3 +637,28 @@ nothing_is_left() {
     fi
     [[ ${lines[2]} == lo*127.0.0.1/8* && ${#lines[@]} == 3 ]]
 }
+
+@test "where there can be no lab, its blocks are not played, with the reason; all others are" {
+    mkdir -p here/tests here/common
+    cp "$play" "$netns" here/tests
+    printf '%s\n' '#!/bin/sh' 'echo "lab: not on this day"; exit 1' >here/common/lab
+    chmod +x here/common/lab
+    printf '%s\n' '# x' '```console lab' 'A$ false' '```' '```console' 'A$ echo yes' 'A| yes' '```' >page.md
+    run -0 here/tests/play page.md
+    [[ $output == *"lab: not on this day"*'A| yes'* && $output != *'A$ false'* ]]
+    [[ ${lines[-1]} == "played 1 transcript of 1 page "*": all as written; 1 for the lab not played"* ]]
+
+    sed -i 's/yes$/no/' page.md
+    sed -i 's/echo no/echo yes/' page.md
+    run -1 here/tests/play page.md
+}
+
+@test "a port behind a dot, as tcpdump writes it, stands for the port that it is" {
+    page <<'END'
+A$ echo 127.0.0.1:41234 10.0.0.1.41234, 10.0.0.1.80
+A| 127.0.0.1:51234 10.0.0.1.51234, 10.0.0.1.80
+END
+    is_right
+    sed -i 's/10.0.0.1.51234,/10.0.0.1.51235,/' page.md
+    run -1 "$play" page.md
+}
