@@ -17,7 +17,7 @@ shown      := ip:iproute2 ss:iproute2 strace:strace tcpdump:tcpdump script:bsdut
 needed     := $(shown) bats:bats jq:jq perl:perl-base
 scripts    := .ci/run common/lab $(wildcard tests/*.bats tests/*.bash) tests/play tests/netns tests/need
 
-.PHONY: all help tour test lint clean
+.PHONY: all help tour test slides test-slides lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
 
 # A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.)
@@ -56,6 +56,25 @@ test-%: all ## test one lesson: make test-06
 .PHONY: $(wildcard tests/*.bats)
 $(wildcard tests/*.bats):
 	@tests/netns bats $@
+
+# Marp, which builds the slides, comes from npm and goes into bin/. The PDF takes a browser.
+marp     = bin/marp-4.5.1
+browser  = $(firstword $(shell bash -c 'type -P chromium chromium-browser google-chrome'))
+build    = $(marp)/node_modules/.bin/marp --no-stdin --config-file slides/marp.config.mjs slides/slides.md
+
+slides: $(marp)/node_modules/.bin/marp ## build the slides: bin/slides.html, and where there is a browser, bin/slides.pdf
+	@$(build) --output bin/slides.html
+	@$(if $(browser),$(build) --browser chrome --browser-path $(browser) --output bin/slides.pdf,\
+	    echo "No PDF: that takes a browser. On Debian: sudo apt-get install -y chromium")
+
+$(marp)/node_modules/.bin/marp:
+	@tests/need node:nodejs npm:npm
+	npm install --prefix $(marp) --no-save --no-package-lock --no-audit --no-fund --ignore-scripts \
+	    @marp-team/marp-cli@$(lastword $(subst -, ,$(marp)))
+
+test-slides: slides ## look at all slides and figures in a browser (their text is tested by make test)
+	@$(if $(browser),,tests/need chromium:chromium)
+	@tests/slides.mjs $(marp) $(browser) bin/slides.html bin/slides.pdf slides/figures bin/pictures
 
 lint: ## check the style of C and shell sources (clang-format, cppcheck, shellcheck)
 	@tests/need clang-format:clang-format cppcheck:cppcheck shellcheck:shellcheck
