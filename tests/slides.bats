@@ -1,0 +1,140 @@
+# The slides: what stands there is what happens, nothing of the lecture is missing, and the figures
+# are whole. How it all looks is tested in a browser: make test-slides.
+load helpers
+
+deck=slides/slides.md
+
+setup_file() {
+    port_6666_is_free
+}
+
+# slides SCRIPT   runs the Perl script for each slide. $n is its number; $head its title, $class,
+# $footer, $notes what their names say, $code the transcripts, $words all other text.
+slides() {
+    perl -0777 -ne '
+        s/\A---\n.*?\n---\n//s;
+        for (split /^---\n/m) {
+            ++$n;
+            my $all = $_;
+            $notes = join "\n", grep { !/^\s*_/ } /<!--(.*?)-->/gs;
+            ($class) = /_class: (\w+)/;
+            ($footer) = /_footer: "(.*?)"/;
+            s/<!--.*?-->//gs;
+            $code = join "", /^```console.*?\n(.*?)^```$/gms;
+            s/^```.*?^```$//gms;
+            @heads = /^#+ (.*)$/gm;
+            $head = $heads[0];
+            s/^#.*$//gm;
+            s/!\[[^\]]*\]\([^)]*\)//g;
+            $words = $_;
+            '"$1"'
+        }
+        ' "$deck"
+}
+
+# The footer of a slide: "claims 3, 4 · lesson 01-interfaces". Prints: CLAIM LESSON CLASS, a line
+# for each claim of each slide, in order.
+claims() {
+    # shellcheck disable=SC2016 # Perl's
+    slides 'my ($numbers, $lesson) = $footer =~ /claims? ([\d, ]*\d).* lesson (\S+)/ or next;
+        print "$_ $lesson ", $class // "-", "\n" for split /, /, $numbers;'
+}
+
+@test "each transcript of the slides is played, and comes out as written" {
+    run -0 tests/play --quiet "$deck"
+    echo "$output"
+    blocks=$(grep -c '^```console' "$deck")
+    [[ $output == "played $blocks transcripts of 1 page "*": all as written" ]]
+}
+
+@test "each of the claims is on a slide, with a lesson that the table of claims names for it" {
+    local n shown
+    claims >"$log/claims"
+    for ((n = 1; n <= 20; n++)); do
+        shown=
+        while read -r claim lesson _; do
+            [[ $claim == "$n" ]] || continue
+            echo "claim $n: $lesson"
+            [[ -d lessons/$lesson ]]
+            ! grep -E "^\| $n \| " lessons/README.md | grep -qF "($lesson/README.md)" || shown=yes
+        done <"$log/claims"
+        [[ -n $shown ]]
+    done
+    run ! grep -vE '^([1-9]|1[0-9]|20) ' "$log/claims"
+}
+
+@test "a claim is stated first, and where the table says that it bends, a later slide shows how" {
+    local n
+    claims >"$log/claims"
+    for ((n = 1; n <= 20; n++)); do
+        echo "claim $n: $(grep "^$n " "$log/claims" | cut -d ' ' -f 3 | xargs)"
+        [[ $(grep -m 1 "^$n " "$log/claims") != *" bends" ]]
+        # in the table the exception stands in brackets
+        if grep -E "^\| $n \| [^|]*\(" lessons/README.md; then
+            grep -q "^$n .* bends$" "$log/claims"
+        fi
+    done
+}
+
+@test "every lesson that exists is named by a slide" {
+    # shellcheck disable=SC2016 # Perl's
+    slides 'print "$1\n" if $footer =~ /lesson (\S+)/' | sort -u >"$log/named"
+    for lesson in lessons/*/; do
+        echo "$lesson"
+        grep -qxF "$(basename "$lesson")" "$log/named"
+    done
+}
+
+@test "a slide has one title, at most some 20 words and 14 lines of transcript, and speaker notes" {
+    # shellcheck disable=SC2016 # Perl's
+    run slides '
+        sub wrong { print "slide $n ($head): @_\n" }
+        wrong scalar(@heads) . " titles" if @heads != 1;
+        my @w = $words =~ /\w\S*/g;
+        wrong scalar(@w) . " words" if @w > 20;
+        my @lines = split /\n/, $code;
+        wrong scalar(@lines) . " lines" if @lines > 14;
+        length > 100 and wrong "a line of " . length . " characters" for @lines;
+        wrong "no notes" if $notes !~ /^\s*Say: .{20}/;
+        wrong "it bends, and the title does not say so" if ($class eq "bends") != ($head =~ /^It bends: /);
+        $bad += $footer !~ /^((claims? \d+(, \d+)* · )?lesson \d\d-[-a-z]+)?$/ and wrong "its last line: $footer";'
+    echo "$output"
+    ((status == 0))
+    [[ -z $output ]]
+}
+
+@test "the tests' own reading of the slides: as many as there are between the lines" {
+    # shellcheck disable=SC2016 # Perl's
+    [[ $(slides 'print "$n\n"' | tail -n 1) == $(($(grep -c '^---$' "$deck") - 1)) ]]
+}
+
+@test "each figure is well-formed, has a title and a description, and nothing in it is from elsewhere" {
+    run -0 perl tests/well-formed.pl slides/figures/*.svg
+    for figure in slides/figures/*.svg; do
+        echo "$figure"
+        grep -qE '^<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 [0-9]+ [0-9]+" role="img" aria-labelledby="title desc">$' "$figure"
+        grep -qE '^  <title id="title">[^<]{8,}</title>$' "$figure"
+        grep -qE '^  <desc id="desc">[^<]{40,}</desc>$' "$figure"
+        grep -qF 'prefers-color-scheme: dark' "$figure"
+        run ! grep -nE '<(script|image|foreignObject)|href=|@import|url\([^#]' "$figure"
+    done
+}
+
+@test "each figure is shown by a slide or a lesson, and each that is shown is there" {
+    # a picture's text may go over several lines
+    perl -0777 -ne 'print "$2\t$1\n" =~ s/\n(?=.)/ /gr while /!\[([^\]]*)\]\(([^)]*)\)/g' \
+        "$deck" lessons/*/README.md >"$log/shown"
+    while IFS=$'\t' read -r figure text; do
+        echo "$figure: $text"
+        [[ -f slides/figures/${figure##*/} ]]
+        ((${#text} >= 40)) # what it shows, for those who cannot see it
+    done <"$log/shown"
+    for figure in slides/figures/*.svg; do
+        echo "$figure"
+        grep -qE "^(\.\./\.\./slides/)?figures/${figure##*/}"$'\t' "$log/shown"
+    done
+    for page in lessons/{0?,10}-*/README.md; do
+        echo "$page"
+        sed '/^## /Q' "$page" | grep -qF '](../../slides/figures/'
+    done
+}
