@@ -60,9 +60,10 @@ $(wildcard tests/*.bats):
 # Marp, which builds the slides, comes from npm and goes into bin/. The PDF takes a browser.
 marp     = bin/marp-4.5.1
 browser  = $(firstword $(shell bash -c 'type -P chromium chromium-browser google-chrome'))
-build    = $(marp)/node_modules/.bin/marp --no-stdin --config-file slides/marp.config.mjs slides/slides.md
+build    = $(marp)/node_modules/.bin/marp --no-stdin -c slides/marp.config.mjs slides/slides.md
 
-slides: $(marp)/node_modules/.bin/marp ## build the slides: bin/slides.html, and where there is a browser, bin/slides.pdf
+slides: $(marp)/node_modules/.bin/marp ## build bin/slides.html, and with a browser bin/slides.pdf
+	@rm -f bin/slides.pdf
 	@$(build) --output bin/slides.html
 	@$(if $(browser),$(build) --browser chrome --browser-path $(browser) --output bin/slides.pdf,\
 	    echo "No PDF: that takes a browser. On Debian: sudo apt-get install -y chromium")
@@ -72,7 +73,7 @@ $(marp)/node_modules/.bin/marp:
 	npm install --prefix $(marp) --no-save --no-package-lock --no-audit --no-fund --ignore-scripts \
 	    @marp-team/marp-cli@$(lastword $(subst -, ,$(marp)))
 
-test-slides: slides ## look at all slides and figures in a browser (their text is tested by make test)
+test-slides: slides ## look at each slide in a browser; make test reads their text
 	@$(if $(browser),,tests/need chromium:chromium)
 	@tests/slides.mjs $(marp) $(browser) bin/slides.html bin/slides.pdf slides/figures bin/pictures
 

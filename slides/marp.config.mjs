@@ -14,7 +14,8 @@ function inlineFigures(markdown) {
 }
 
 // A transcript: each line is an element, so that the theme can tell what is typed from what a
-// program says, and can indent the rest of a line that is too long. A short one gets bigger letters.
+// program says, and can indent the rest of a line that is too long. A short transcript gets bigger
+// letters, a long one smaller ones.
 function showTranscripts(markdown) {
   const { fence } = markdown.renderer.rules
   markdown.renderer.rules.fence = (tokens, index, ...rest) => {

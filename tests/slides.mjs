@@ -1,15 +1,16 @@
 #!/usr/bin/env node
-// tests/slides.mjs MARP BROWSER HTML PDF FIGURES PICTURES: looks at the built slides and the figures
-// in a browser, in light and in dark, and says in TAP what is wrong. Each slide's picture is left in
-// the folder PICTURES. MARP is where npm has put Marp, which brings the library that drives the
-// browser. Called by `make test-slides`.
+// tests/slides.mjs MARP BROWSER HTML PDF FIGURES PICTURES: looks at the built slides and the
+// figures in a browser, in light and in dark, and says in TAP what is wrong. A picture of each slide is
+// left in the folder PICTURES. MARP is where npm has put Marp, which brings the library that drives
+// the browser. Called by `make test-slides`.
 import { createRequire } from 'node:module'
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { inflateSync } from 'node:zlib'
 
-const [marp, browserPath, html, pdf, figures, pictures] = process.argv.slice(2).map((path) => resolve(path))
+const paths = process.argv.slice(2).map((path) => resolve(path))
+const [marp, browserPath, html, pdf, figures, pictures] = paths
 if (!pictures) {
   console.error('usage: tests/slides.mjs MARP BROWSER HTML PDF FIGURES PICTURES')
   process.exit(2)
@@ -18,7 +19,20 @@ const { launch } = createRequire(`${marp}/`)('puppeteer-core')
 const deck = pathToFileURL(html).href
 mkdirSync(pictures, { recursive: true })
 
-// --- in the page: these functions run in the browser, so each stands for itself ------------------
+// --- in the page: these functions run in the browser --------------------------------------------
+
+// The contrast of two colours, as WCAG 2 defines it: from 1 to 21.
+function contrast(one, other) {
+  const luminance = (color) => {
+    const [r, g, b] = color.match(/[\d.]+/g).map((part) => {
+      const c = part / 255
+      return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4
+    })
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+  }
+  const [dark, light] = [luminance(one), luminance(other)].sort((a, b) => a - b)
+  return (light + 0.05) / (dark + 0.05)
+}
 
 // Everything on slide n that is not as it should be, as a list of lines.
 function lookAtSlide(n) {
@@ -31,19 +45,10 @@ function lookAtSlide(n) {
   const middle = section.ownerDocument.elementFromPoint(640, 360)
   if (!section.contains(middle)) problems.push('is not the one that is shown')
 
-  const rgb = (color) => color.match(/[\d.]+/g).map(Number)
-  const luminance = (color) => {
-    const [r, g, b] = rgb(color).map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4))
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b
-  }
-  const contrast = (a, b) => {
-    const [dark, light] = [luminance(a), luminance(b)].sort((x, y) => x - y)
-    return (light + 0.05) / (dark + 0.05)
-  }
   const background = (element) => {
     for (let e = element; e; e = e.parentElement) {
       const color = getComputedStyle(e).backgroundColor
-      if (rgb(color)[3] !== 0) return color
+      if (color !== 'rgba(0, 0, 0, 0)') return color
     }
     return 'rgb(255, 255, 255)'
   }
@@ -58,23 +63,30 @@ function lookAtSlide(n) {
     const range = document.createRange()
     range.selectNodeContents(text)
     const words = text.data.trim().slice(0, 40)
-    for (const box of range.getClientRects()) boxes.push([`"${words}"`, box, element.closest('footer')])
+    const footer = element.closest('footer')
+    for (const box of range.getClientRects()) boxes.push([`"${words}"`, box, footer])
     const ratio = contrast(style.color, background(element))
     if (ratio < 4.5) problems.push(`"${words}" has a contrast of ${ratio.toFixed(2)}, not 4.5`)
-    if (parseFloat(style.fontSize) < 22) problems.push(`"${words}" is ${style.fontSize} high, not 22px`)
+    if (parseFloat(style.fontSize) < 22) problems.push(`"${words}" has only ${style.fontSize}`)
   }
   for (const image of section.querySelectorAll('img')) {
     boxes.push(['the figure', image.getBoundingClientRect(), null])
     if (!image.complete || image.naturalWidth === 0) problems.push('its figure is not shown')
     if (image.alt.length < 20) problems.push('its figure has no text in place of it')
-    const scale = Math.min(image.clientWidth / image.naturalWidth, image.clientHeight / image.naturalHeight)
-    const width = scale * image.naturalWidth
-    if (width < 900 && !section.matches('.title')) problems.push(`its figure is only ${Math.round(width)} wide`)
+    const { naturalWidth, naturalHeight, clientWidth, clientHeight } = image
+    const width = Math.min(clientWidth, (clientHeight / naturalHeight) * naturalWidth)
+    if (width < 900 && !section.matches('.title')) {
+      problems.push(`its figure is only ${Math.round(width)} wide`)
+    }
   }
 
-  for (const block of section.querySelectorAll('pre')) boxes.push(['a transcript', block.getBoundingClientRect(), null])
+  for (const block of section.querySelectorAll('pre')) {
+    boxes.push(['a transcript', block.getBoundingClientRect(), null])
+  }
   const after = getComputedStyle(section, '::after')
-  if (parseFloat(after.bottom) + parseFloat(after.paddingBottom) > 22) problems.push("its number is not at the slide's foot")
+  if (parseFloat(after.bottom) + parseFloat(after.paddingBottom) > 22) {
+    problems.push("its number is not at the slide's foot")
+  }
 
   const number = 720 - 22 - 29 // the upper edge of the footer and of the slide's number
   for (const [what, box, footer] of boxes) {
@@ -102,16 +114,16 @@ function lookAtFigure() {
   const { width, height } = svg.viewBox.baseVal
   if (svg.localName !== 'svg') return ['is no SVG']
   const fill = (element) => getComputedStyle(element).fill
-  const luminance = (color) => {
-    const [r, g, b] = color.match(/[\d.]+/g).map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4))
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b
-  }
+  const opaque = ({ element }) => fill(element).startsWith('rgb')
+  const name = ({ element }) => element.textContent || `a ${element.classList}`
   const edges = (element) => {
     const { x, y, width, height } = element.getBBox()
     return { element, left: x, top: y, right: x + width, bottom: y + height }
   }
-  const inside = (a, b) => a.left >= b.left && a.right <= b.right && a.top >= b.top && a.bottom <= b.bottom
-  const apart = (a, b) => a.left >= b.right || b.left >= a.right || a.top >= b.bottom || b.top >= a.bottom
+  const inside = (a, b) =>
+    a.left >= b.left && a.right <= b.right && a.top >= b.top && a.bottom <= b.bottom
+  const apart = (a, b) =>
+    a.left >= b.right || b.left >= a.right || a.top >= b.bottom || b.top >= a.bottom
 
   // A text's box is higher than its letters: take some off, above and below.
   const texts = [...svg.querySelectorAll('text')].map(edges)
@@ -124,27 +136,30 @@ function lookAtFigure() {
   const others = [...svg.querySelectorAll('circle')].map(edges)
   for (const text of texts) {
     const words = `"${text.element.textContent}"`
-    if (!inside(text, { left: 8, top: 8, right: width - 8, bottom: height - 8 })) problems.push(`${words} leaves the figure`)
+    const frame = { left: 8, top: 8, right: width - 8, bottom: height - 8 }
+    if (!inside(text, frame)) problems.push(`${words} leaves the figure`)
     for (const other of [...texts, ...others]) {
-      if (other !== text && !apart(text, other)) problems.push(`${words} is in the way of ${other.element.textContent || 'a ' + other.element.classList}`)
+      if (other === text || apart(text, other)) continue
+      problems.push(`${words} is in the way of ${name(other)}`)
     }
-    const below = rects.findLastIndex((rect) => inside(text, rect) && fill(rect.element).startsWith('rgb'))
+    const below = rects.findLastIndex((rect) => inside(text, rect) && opaque(rect))
     if (below < 0) {
       problems.push(`${words} has no background of its own`)
       continue
     }
     for (const rect of rects.slice(below + 1)) {
-      if (!inside(text, rect) && !apart(text, rect)) problems.push(`${words} crosses the border of a ${rect.element.classList}`)
+      if (inside(text, rect) || apart(text, rect)) continue
+      problems.push(`${words} crosses the border of ${name(rect)}`)
     }
-    const [dark, light] = [fill(text.element), fill(rects[below].element)].map(luminance).sort((a, b) => a - b)
-    const ratio = (light + 0.05) / (dark + 0.05)
+    const ratio = contrast(fill(text.element), fill(rects[below].element))
     if (ratio < 4.5) problems.push(`${words} has a contrast of ${ratio.toFixed(2)}, not 4.5`)
-    if (parseFloat(getComputedStyle(text.element).fontSize) < 19) problems.push(`${words} is too small`)
+    const size = parseFloat(getComputedStyle(text.element).fontSize)
+    if (size < 19) problems.push(`${words} is too small`)
   }
   return problems
 }
 
-// --- the tests ------------------------------------------------------------------------------------
+// --- the tests ----------------------------------------------------------------------------------
 
 let tests = 0
 let failures = 0
@@ -168,23 +183,27 @@ await page.setViewport({ width: 1280, height: 720 })
 
 const fetched = new Set()
 const errors = []
+await page.evaluateOnNewDocument(`window.contrast = ${contrast}`)
 await page.setRequestInterception(true)
 page.on('request', (request) => {
-  const here = [deck, pathToFileURL(figures).href, 'data:', 'blob:'].some((start) => request.url().startsWith(start))
+  const own = [deck, pathToFileURL(figures).href, 'data:', 'blob:']
+  const here = own.some((start) => request.url().startsWith(start))
   if (!here) fetched.add(request.url())
   return here ? request.continue() : request.abort()
 })
 page.on('pageerror', (error) => errors.push(String(error)))
 
 const number = () => page.evaluate(() => Number(location.hash.slice(1)))
-const settled = (n) => page.waitForFunction((n) => location.hash === `#${n}`, { timeout: 3000, polling: 20 }, n)
+const settled = (n) =>
+  page.waitForFunction((n) => location.hash === `#${n}`, { timeout: 3000, polling: 20 }, n)
 let slides = 0
 
 for (const scheme of ['light', 'dark']) {
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }])
   await page.goto('about:blank')
   await page.goto(`${deck}#1`)
-  await page.addStyleTag({ content: '.bespoke-marp-osc { display: none !important }' }) // the buttons
+  const buttons = '.bespoke-marp-osc'
+  await page.addStyleTag({ content: `${buttons} { display: none !important }` })
   slides = await page.evaluate(() => document.querySelectorAll('svg[data-marpit-svg]').length)
   const problems = []
   const keys = []
@@ -193,13 +212,16 @@ for (const scheme of ['light', 'dark']) {
     if (n > 1) {
       await page.keyboard.press('ArrowRight')
       await settled(n).catch(() => keys.push(`the right arrow from ${n - 1} does not lead to ${n}`))
+      if (keys.length > 0) break
     }
-    for (const problem of await page.evaluate(lookAtSlide, n)) problems.push(`slide ${n}: ${problem}`)
+    const seenHere = await page.evaluate(lookAtSlide, n)
+    problems.push(...seenHere.map((problem) => `slide ${n}: ${problem}`))
     const path = `${pictures}/${scheme}-${String(n).padStart(2, '0')}.png`
     seen.add(Buffer.from(await page.screenshot({ path })).toString('base64'))
   }
   report(`${scheme}: nothing on the ${slides} slides is outside, too small or too faint`, problems)
-  report(`${scheme}: each slide has a picture of its own`, seen.size === slides ? [] : [`${seen.size} pictures of ${slides} slides`])
+  const few = seen.size === slides ? [] : [`${seen.size} pictures of ${slides} slides`]
+  report(`${scheme}: each slide has a picture of its own`, few)
 
   await page.keyboard.press('ArrowLeft')
   await settled(slides - 1).catch(() => keys.push('the left arrow does not lead back'))
@@ -217,7 +239,17 @@ for (const scheme of ['light', 'dark']) {
   report(`${scheme}: no text of a figure is outside, in the way or too faint`, crowded)
 }
 
-const language = await page.goto(deck).then(() => page.evaluate(() => document.documentElement.lang))
+await page.goto('about:blank')
+await page.goto(deck)
+const notes = await page.evaluate(() =>
+  [...document.querySelectorAll('.bespoke-marp-note')].map((note) => note.textContent.trim()),
+)
+const speaking = notes.filter((note) => note.startsWith('Say: ')).length
+report(
+  'each slide has its speaker notes',
+  speaking === slides ? [] : [`${speaking} notes that begin with "Say: " for ${slides} slides`],
+)
+const language = await page.evaluate(() => document.documentElement.lang)
 report('the page has its language, English', language === 'en' ? [] : [`it is "${language}"`])
 report('there are no errors of scripts', errors)
 report('nothing is fetched from elsewhere', [...fetched])
@@ -229,7 +261,8 @@ for (const [, body] of objects.matchAll(/\/ObjStm[^]*?stream\r?\n([^]*?)\r?\nend
   objects += inflateSync(Buffer.from(body, 'latin1')).toString('latin1')
 }
 const pages = objects.match(/\/Type\s*\/Page\b/g)?.length ?? 0
-report('the PDF has a page for each slide', pages === slides ? [] : [`${pages} pages for ${slides} slides`])
+const missing = pages === slides ? [] : [`${pages} pages for ${slides} slides`]
+report('the PDF has a page for each slide', missing)
 
 console.log(`1..${tests}`)
 process.exitCode = failures > 0 ? 1 : 0
