@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 // tests/slides.mjs MARP BROWSER HTML PDF FIGURES PICTURES: looks at the built slides and the
-// figures in a browser, in light and in dark, and says in TAP what is wrong. A picture of each slide is
-// left in the folder PICTURES. MARP is where npm has put Marp, which brings the library that drives
-// the browser. Called by `make test-slides`.
+// figures in a browser, in light and in dark, and says in TAP what is wrong. Each slide's picture
+// is left in the folder PICTURES. MARP is where npm has put Marp, which brings the library that
+// drives the browser. Called by `make test-slides`.
 import { createRequire } from 'node:module'
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
