@@ -169,11 +169,12 @@ function report(name, problems) {
   if (problems.length > 0) ++failures
 }
 
-// Chromium as root has no sandbox. The rest keeps it from calling home by itself.
+// Chromium as root has no sandbox, nor where CHROME_NO_SANDBOX is set, which Marp heeds, too. The
+// rest keeps it from calling home by itself.
 const browser = await launch({
   executablePath: browserPath,
   args: [
-    ...(process.getuid() === 0 ? ['--no-sandbox'] : []),
+    ...(process.getuid() === 0 || process.env.CHROME_NO_SANDBOX ? ['--no-sandbox'] : []),
     ...['--disable-gpu', '--disable-quic', '--no-first-run', '--hide-scrollbars'],
     ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
   ],
