@@ -257,9 +257,12 @@ report('nothing is fetched from elsewhere', [...fetched])
 await browser.close()
 
 // A PDF keeps its objects in compressed streams; each page is one of /Type /Page.
-let objects = readFileSync(pdf).toString('latin1')
-for (const [, body] of objects.matchAll(/\/ObjStm[^]*?stream\r?\n([^]*?)\r?\nendstream/g)) {
-  objects += inflateSync(Buffer.from(body, 'latin1')).toString('latin1')
+const file = readFileSync(pdf)
+let objects = file.toString('latin1')
+for (const match of objects.matchAll(/<<([^<>]*\/ObjStm[^<>]*)>>\s*stream\r?\n/g)) {
+  const start = match.index + match[0].length
+  const length = Number(match[1].match(/\/Length (\d+)/)[1])
+  objects += inflateSync(file.subarray(start, start + length)).toString('latin1')
 }
 const pages = objects.match(/\/Type\s*\/Page\b/g)?.length ?? 0
 const missing = pages === slides ? [] : [`${pages} pages for ${slides} slides`]
