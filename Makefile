@@ -5,9 +5,21 @@
 
 CFLAGS   ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+# What the compiler can check while a program runs. (glibc's part of it needs an optimizing one.)
+optimized = $(filter-out -O0,$(filter -O%,$(CFLAGS)))
+HARDENING = -fstack-protector-strong -U_FORTIFY_SOURCE $(if $(optimized),-D_FORTIFY_SOURCE=2)
+# SANITIZE=1: it checks all it can, each access to memory and each operation, and leaks at the end.
+# What it finds ends the program and stands in bin/found.*.
+ifdef SANITIZE
+HARDENING = -U_FORTIFY_SOURCE -fno-omit-frame-pointer -fsanitize=address,undefined \
+            -fno-sanitize-recover=all
+extra    := bin/sanitize.o
+checks   := exitcode=99:log_path=$(CURDIR)/bin/found
+export ASAN_OPTIONS := $(checks):detect_stack_use_after_return=1
+export UBSAN_OPTIONS := $(checks):print_stacktrace=1
+endif
 # -std: C17. POSIX 2008 and no more, unless a program asks. -MMD: note which headers were read.
-compile  := $(CC) -std=c17 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -D_FORTIFY_SOURCE=2 \
-            -fstack-protector-strong $(CFLAGS) -Icommon -MMD
+compile   = $(CC) -std=c17 -D_POSIX_C_SOURCE=200809L $(WARNINGS) $(HARDENING) $(CFLAGS) -Icommon
 
 sources    := $(filter-out %/exercise.c,$(wildcard lessons/*/*.c))
 program_of  = bin/$(firstword $(subst -, ,$(subst lessons/,,$1)))-$(basename $(notdir $1))
@@ -16,16 +28,22 @@ pages      := $(wildcard lessons/*/README.md)
 needed     := bats:bats ip:iproute2 ss:iproute2 strace:strace jq:jq perl:perl-base
 scripts    := .ci/run $(wildcard tests/*.bats tests/*.bash) tests/play tests/netns tests/need
 
-.PHONY: all help tour test lint clean
+.PHONY: all help tour test lint clean rewritten
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
 
 # A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.)
 .SECONDEXPANSION:
-$(programs): $$(foreach c,$(sources),$$(if $$(filter $$@,$$(call program_of,$$c)),$$c)) bin/common.o
-	$(compile) -o $@ $(filter %.c %.o,$^) $(LDFLAGS)
+$(programs): $$(foreach c,$(sources),$$(if $$(filter $$@,$$(call program_of,$$c)),$$c)) bin/common.o $(extra)
+	$(compile) -MMD -o $@ $(filter %.c %.o,$^) $(LDFLAGS)
 
-bin/common.o: common/common.c | bin
-	$(compile) -c -o $@ $<
+bin/common.o: common/common.c bin/compile
+bin/sanitize.o: tests/sanitize.c bin/compile
+bin/%.o:
+	$(compile) -MMD -c -o $@ $<
+
+# The command that compiled what is in bin. When it changes, all is compiled anew.
+bin/compile: rewritten | bin
+	@echo '$(compile)' | cmp -s - $@ || echo '$(compile)' >$@
 
 bin:
 	mkdir -p $@
@@ -43,9 +61,11 @@ tour-%: all ## play one lesson: make tour-06
 # Each bats file runs in a network of its own, so that several can run at once; where the machine
 # allows no such thing, one after the other. (Two for each core: they mostly wait.)
 at_once = case $$(tests/netns printenv PLAYED_IN 2>&1) in in*) echo "$$((2 * $$(nproc)))";; *) echo 1;; esac
-test: all ## run all tests
+test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers built in)
 	@tests/need $(needed)
+	@rm -f bin/found.*
 	@$(MAKE) --no-print-directory -s -k -O -j "$$($(at_once))" $(wildcard tests/*.bats)
+	@! grep -qsE 'ERROR: |runtime error: ' bin/found.* || { cat bin/found.*; exit 1; }
 
 test-%: all ## test one lesson: make test-06
 	@tests/need $(needed)
