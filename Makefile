@@ -61,16 +61,17 @@ tour-%: all ## play one lesson: make tour-06
 # Each bats file runs in a network of its own, so that several can run at once; where the machine
 # allows no such thing, one after the other. (Two for each core: they mostly wait.)
 at_once = case $$(tests/netns printenv PLAYED_IN 2>&1) in in*) echo "$$((2 * $$(nproc)))";; *) echo 1;; esac
+# After a command: what SANITIZE=1 has found, in a program whose words nobody read, too.
+and_found = ; result=$$?; ! grep -qsE 'ERROR: |runtime error: ' bin/found.* || \
+            { cat bin/found.*; rm bin/found.*; exit 1; }; exit $$result
 test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers built in)
 	@tests/need $(needed)
-	@rm -f bin/found.*
-	@$(MAKE) --no-print-directory -s -k -O -j "$$($(at_once))" $(wildcard tests/*.bats)
-	@! grep -qsE 'ERROR: |runtime error: ' bin/found.* || { cat bin/found.*; exit 1; }
+	@$(MAKE) --no-print-directory -s -k -O -j "$$($(at_once))" $(wildcard tests/*.bats) $(and_found)
 
 test-%: all ## test one lesson: make test-06
 	@tests/need $(needed)
-	@$(MAKE) --no-print-directory -s $(wildcard tests/$*-*.bats)
-	@tests/play --quiet $(wildcard lessons/$*-*/README.md)
+	@{ $(MAKE) --no-print-directory -s $(wildcard tests/$*-*.bats) && \
+	    tests/play --quiet $(wildcard lessons/$*-*/README.md); } $(and_found)
 
 .PHONY: $(wildcard tests/*.bats)
 $(wildcard tests/*.bats):
