@@ -77,9 +77,23 @@ test-%: all ## test one lesson: make test-06
 $(wildcard tests/*.bats):
 	@tests/netns bats $@
 
+# Each tests/fuzz/NAME.c, and the folder NAME of inputs to begin with; what fails is left in bin/fuzz.
+FUZZ_SECONDS ?= 60
+fuzzed := $(patsubst tests/fuzz/%.c,fuzz-%,$(wildcard tests/fuzz/*.c))
+.PHONY: fuzz $(fuzzed)
+fuzz: ## give the parsers millions of inputs: make fuzz FUZZ_SECONDS=60
+	@tests/need clang:clang
+	@$(MAKE) --no-print-directory -k -O -j "$$(nproc)" $(fuzzed)
+$(fuzzed): fuzz-%: | bin
+	mkdir -p bin/fuzz/$*.found
+	clang -std=c17 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -g -O1 -Icommon \
+	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o bin/fuzz/$* tests/fuzz/$*.c
+	bin/fuzz/$* -max_total_time=$(FUZZ_SECONDS) -max_len=400 -timeout=5 -verbosity=0 -print_final_stats=1 \
+	    -artifact_prefix=bin/fuzz/$*- bin/fuzz/$*.found tests/fuzz/$*
+
 lint: ## check the style of C and shell sources (clang-format, cppcheck, shellcheck)
 	@tests/need clang-format:clang-format cppcheck:cppcheck shellcheck:shellcheck
-	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c
+	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/*.c tests/fuzz/*.c
 	cppcheck --quiet --std=c11 --enable=warning,style,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem --error-exitcode=1 -Icommon common lessons
 	shellcheck --exclude=SC2034,SC2154 $(scripts) # variables cross files here: `load helpers`

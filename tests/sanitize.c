@@ -1,6 +1,6 @@
-/* sanitize.c: one more part of each program that `make test SANITIZE=1` builds. LeakSanitizer, which
- * looks for memory that nobody has freed, cannot work in a program that strace watches. It asks
- * this function; for such a program we say that it is not to look. */
+/* sanitize.c: one more part of each program that `make test SANITIZE=1` builds. LeakSanitizer,
+ * which looks for memory that nobody has freed, cannot work in a program that strace watches. It
+ * asks this function; for such a program we say that it is not to look. */
 #include <stdio.h>
 
 int __lsan_is_turned_off(void);
