@@ -77,7 +77,7 @@ test-%: all ## test one lesson: make test-06
 $(wildcard tests/*.bats):
 	@tests/netns bats $@
 
-# Each tests/fuzz/NAME.c, and the folder NAME of inputs to begin with; what fails is left in bin/fuzz.
+# Each tests/fuzz/NAME.c, with the inputs in the folder NAME to begin with. bin/fuzz keeps what fails.
 FUZZ_SECONDS ?= 60
 fuzzed := $(patsubst tests/fuzz/%.c,fuzz-%,$(wildcard tests/fuzz/*.c))
 .PHONY: fuzz $(fuzzed)
@@ -88,8 +88,8 @@ $(fuzzed): fuzz-%: | bin
 	mkdir -p bin/fuzz/$*.found
 	clang -std=c17 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -g -O1 -Icommon \
 	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o bin/fuzz/$* tests/fuzz/$*.c
-	bin/fuzz/$* -max_total_time=$(FUZZ_SECONDS) -max_len=400 -timeout=5 -verbosity=0 -print_final_stats=1 \
-	    -artifact_prefix=bin/fuzz/$*- bin/fuzz/$*.found tests/fuzz/$*
+	bin/fuzz/$* -max_total_time=$(FUZZ_SECONDS) -max_len=400 -timeout=5 -verbosity=0 \
+	    -print_final_stats=1 -artifact_prefix=bin/fuzz/$*- bin/fuzz/$*.found tests/fuzz/$*
 
 lint: ## check the style of C and shell sources (clang-format, cppcheck, shellcheck)
 	@tests/need clang-format:clang-format cppcheck:cppcheck shellcheck:shellcheck

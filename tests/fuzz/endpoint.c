@@ -30,6 +30,7 @@ static void must(bool holds, const char *property, const char *text)
 {
     if (!holds) {
         printf("does not hold: %s: %s\n", property, quoted(text, strlen(text)).s);
+        fflush(stdout);
         abort();
     }
 }

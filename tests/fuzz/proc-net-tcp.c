@@ -11,6 +11,7 @@ static void must(bool holds, const char *property, const char *line)
 {
     if (!holds) {
         printf("does not hold: %s: %s\n", property, line);
+        fflush(stdout);
         abort();
     }
 }
