@@ -176,7 +176,7 @@ static void reader(const struct endpoint *at)
             break; /* ^D */
         line[strcspn(line, "\n")] = '\0';
         const long most = 1 << 20;
-        long want = line[0] == '\0' ? most : atol(line);
+        long want = line[0] == '\0' ? most : strtol(line, NULL, 10);
         if (line[strspn(line, "0123456789")] != '\0' || want < 1 || want > most) {
             say("%s is not a number of bytes from 1 to %ld\n", quoted(line, strlen(line)).s, most);
             continue;
