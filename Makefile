@@ -91,11 +91,14 @@ $(fuzzed): fuzz-%: | bin
 	bin/fuzz/$* -max_total_time=$(FUZZ_SECONDS) -max_len=400 -timeout=5 -verbosity=0 \
 	    -print_final_stats=1 -artifact_prefix=bin/fuzz/$*- bin/fuzz/$*.found tests/fuzz/$*
 
-lint: ## check the style of C and shell sources (clang-format, cppcheck, shellcheck)
-	@tests/need clang-format:clang-format cppcheck:cppcheck shellcheck:shellcheck
+lint: ## look for mistakes in C and shell sources (clang-format, clang-tidy, cppcheck, shellcheck)
+	@tests/need clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck \
+	    shellcheck:shellcheck
 	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/*.c tests/fuzz/*.c
 	cppcheck --quiet --std=c11 --enable=warning,style,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem --error-exitcode=1 -Icommon common lessons
+	printf '%s\n' common/*.c lessons/*/*.c tests/*.c | xargs -P "$$(nproc)" -I % \
+	    clang-tidy --quiet % -- -std=c17 -D_POSIX_C_SOURCE=200809L -Icommon 2>/dev/null
 	shellcheck --exclude=SC2034,SC2154 $(scripts) # variables cross files here: `load helpers`
 
 clean: ## remove what make has built

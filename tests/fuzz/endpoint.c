@@ -122,7 +122,6 @@ static void try_endpoint(const char *text)
     struct text printed = endpoint_text(&first);
     must(!endpoint_refused(printed.s, &second), "what is printed is read", text);
     must(same_endpoint(&first, &second), "what is printed is read as the same", text);
-    must(memcmp(&first, &second, sizeof first) == 0, "to the bit", text);
 
     bool six = text[0] == '[';
     must(first.sa.sa_family == (six ? AF_INET6 : AF_INET), "brackets mean IPv6", text);
