@@ -67,8 +67,8 @@ static int set_buffer(int fd, int option, int size)
  * the peer's kernel. Or in the input buffer (SIOCINQ): received, and not yet read. */
 static int bytes_in(int fd, unsigned long request)
 {
-    int bytes = 0;
-    if (ioctl(fd, request, &bytes) < 0)
+    int bytes = 0; /* (C libraries do not agree on a request's type: so give it as a constant.) */
+    if (ioctl(fd, request == SIOCOUTQ ? SIOCOUTQ : SIOCINQ, &bytes) < 0)
         die("ioctl %s of fd %d", request == SIOCOUTQ ? "SIOCOUTQ" : "SIOCINQ", fd);
     return bytes;
 }

@@ -5,7 +5,7 @@
  * Look for:  the two ends of one connection in different states; which end has TIME_WAIT.
  *
  * Linux only: the option TCP_INFO and the table /proc/net/tcp tell a socket's state. */
-#define _DEFAULT_SOURCE /* for struct tcp_info */
+#define _GNU_SOURCE /* for struct tcp_info */
 #include "common.h"
 
 #include <errno.h>
