@@ -439,7 +439,7 @@ END
     [[ ! -e made ]]
 }
 
-@test "a transcript with a line too long is not played; what differs is shown cut to 500 characters" {
+@test "a transcript with a line too long is not played; what differs is cut to 500 characters" {
     local long
     long=$(printf '%01500d' 0)
     page <<<$'A$ touch "$WORK/made"\nA| '"$long"
@@ -464,8 +464,9 @@ END
     chmod +x bin/script
     perl -e '
         print "# seed ", srand, "\n";
-        my @pieces = ("\0", "\r", "\t", "\n", "```", "~~~", "```console\n", "A", "\$ ", "| ", "? ", "^C",
-            "> ", "...", "~", "[", "*", "\\", "\x27", "\"", "%s", "\xff", "40001", "9" x 30, "x" x 5000);
+        my @pieces = ("\0", "\r", "\t", "\n", "```", "~~~", "```console\n", "A", "\$ ", "| ", "? ",
+            "^C", "> ", "...", "~", "[", "*", "\\", "\x27", "\"", "%s", "\xff", "40001",
+            "9" x 30, "x" x 5000);
         my @pages = glob "$ARGV[0]/../lessons/*/README.md";
         for my $n (1 .. 40) {
             open my $in, "<", $pages[rand @pages] or die $!;
