@@ -22,7 +22,8 @@ setup_file() {
     cp -r Makefile common lessons tests "$BATS_FILE_TMPDIR/copy"
     in_copy make -s CC=mips-linux-gnu-gcc CFLAGS="-O2 -Werror"
     local program
-    for program in lessons/*/; do
+    for program in "$BATS_FILE_TMPDIR"/copy/bin/[0-9]*; do
+        [[ $program != *.d ]] || continue
         program=$(basename "$program")
         in_copy mv "bin/$program" "bin/$program.mips"
         printf '#!/bin/sh\nexec qemu-mips -L /usr/mips-linux-gnu -0 %s "$0.mips" "$@"\n' \
