@@ -28,7 +28,7 @@ pages      := $(wildcard lessons/*/README.md)
 needed     := bats:bats ip:iproute2 ss:iproute2 strace:strace jq:jq perl:perl-base
 scripts    := .ci/run $(wildcard tests/*.bats tests/*.bash) tests/play tests/netns tests/need
 
-.PHONY: all help tour test lint clean rewritten
+.PHONY: all help tour test lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
 
 # A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.)
@@ -42,6 +42,7 @@ bin/%.o:
 	$(compile) -MMD -c -o $@ $<
 
 # The command that compiled what is in bin. When it changes, all is compiled anew.
+.PHONY: rewritten
 bin/compile: rewritten | bin
 	@echo '$(compile)' | cmp -s - $@ || echo '$(compile)' >$@
 
@@ -77,6 +78,16 @@ test-%: all ## test one lesson: make test-06
 $(wildcard tests/*.bats):
 	@tests/netns bats $@
 
+lint: ## look for mistakes in C and shell sources (clang-format, clang-tidy, cppcheck, shellcheck)
+	@tests/need clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck \
+	    shellcheck:shellcheck
+	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/*.c tests/fuzz/*.c
+	cppcheck --quiet --std=c11 --enable=warning,style,performance,portability --inline-suppr \
+	    --suppress=missingIncludeSystem --error-exitcode=1 -Icommon common lessons
+	printf '%s\n' common/*.c lessons/*/*.c tests/*.c | xargs -P "$$(nproc)" -I % \
+	    clang-tidy --quiet % -- -std=c17 -D_POSIX_C_SOURCE=200809L -Icommon 2>/dev/null
+	shellcheck --exclude=SC2034,SC2154 $(scripts) # variables cross files here: `load helpers`
+
 # Each tests/fuzz/NAME.c, with the inputs in the folder NAME to begin with. bin/fuzz keeps what fails.
 FUZZ_SECONDS ?= 60
 fuzzed := $(patsubst tests/fuzz/%.c,fuzz-%,$(wildcard tests/fuzz/*.c))
@@ -90,16 +101,6 @@ $(fuzzed): fuzz-%: | bin
 	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o bin/fuzz/$* tests/fuzz/$*.c
 	bin/fuzz/$* -max_total_time=$(FUZZ_SECONDS) -max_len=400 -timeout=5 -verbosity=0 \
 	    -print_final_stats=1 -artifact_prefix=bin/fuzz/$*- bin/fuzz/$*.found tests/fuzz/$*
-
-lint: ## look for mistakes in C and shell sources (clang-format, clang-tidy, cppcheck, shellcheck)
-	@tests/need clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck \
-	    shellcheck:shellcheck
-	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/*.c tests/fuzz/*.c
-	cppcheck --quiet --std=c11 --enable=warning,style,performance,portability --inline-suppr \
-	    --suppress=missingIncludeSystem --error-exitcode=1 -Icommon common lessons
-	printf '%s\n' common/*.c lessons/*/*.c tests/*.c | xargs -P "$$(nproc)" -I % \
-	    clang-tidy --quiet % -- -std=c17 -D_POSIX_C_SOURCE=200809L -Icommon 2>/dev/null
-	shellcheck --exclude=SC2034,SC2154 $(scripts) # variables cross files here: `load helpers`
 
 clean: ## remove what make has built
 	rm -rf bin
