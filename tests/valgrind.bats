@@ -28,7 +28,7 @@ try() {
 # clean STATUS   the program ends with that status, and has left nothing.
 clean() {
     local report=$log/valgrind-$tried
-    ended "$tried"
+    ended "$tried" || ended "$tried" || ended "$tried" # valgrind is slow
     cat "$log/program" "$report"
     [[ $status == "$1" ]]
     grep -q 'All heap blocks were freed' "$report"
