@@ -123,10 +123,10 @@ static void try_endpoint(const char *text)
     must(!endpoint_refused(printed.s, &second), "what is printed is read", text);
     must(same_endpoint(&first, &second), "what is printed is read as the same", text);
 
-    bool six = text[0] == '[';
-    must(first.sa.sa_family == (six ? AF_INET6 : AF_INET), "brackets mean IPv6", text);
-    snprintf(host, sizeof host, "%s", text + six);
-    host[strcspn(host, six ? "]" : ":")] = '\0';
+    bool brackets = text[0] == '[', six = first.sa.sa_family == AF_INET6;
+    must(brackets || !six, "IPv6 needs brackets", text);
+    snprintf(host, sizeof host, "%s", text + brackets);
+    host[strcspn(host, brackets ? "]" : ":")] = '\0';
     if (strchr(host, '%') == NULL) { /* an interface's name: getaddrinfo() reads fewer of them */
         must(getaddrinfo(host, NULL, &hints, &answer) == 0, "getaddrinfo() reads it", text);
         must(answer->ai_addrlen == first.length, "getaddrinfo() finds this family", text);
