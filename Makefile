@@ -5,9 +5,21 @@
 
 CFLAGS   ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+# What the compiler can check while a program runs. (glibc's part of it needs an optimizing one.)
+optimized = $(filter-out -O0,$(filter -O%,$(CFLAGS)))
+HARDENING = -fstack-protector-strong -U_FORTIFY_SOURCE $(if $(optimized),-D_FORTIFY_SOURCE=2)
+# SANITIZE=1: it checks all it can, each access to memory and each operation, and leaks at the end.
+# What it finds ends the program and stands in bin/found.*.
+ifdef SANITIZE
+HARDENING = -U_FORTIFY_SOURCE -fno-omit-frame-pointer -fsanitize=address,undefined \
+            -fno-sanitize-recover=all
+extra    := bin/sanitize.o
+checks   := exitcode=99:log_path=$(CURDIR)/bin/found
+export ASAN_OPTIONS := $(checks):detect_stack_use_after_return=1
+export UBSAN_OPTIONS := $(checks):print_stacktrace=1
+endif
 # -std: C17. POSIX 2008 and no more, unless a program asks. -MMD: note which headers were read.
-compile  := $(CC) -std=c17 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -D_FORTIFY_SOURCE=2 \
-            -fstack-protector-strong $(CFLAGS) -Icommon -MMD
+compile   = $(CC) -std=c17 -D_POSIX_C_SOURCE=200809L $(WARNINGS) $(HARDENING) $(CFLAGS) -Icommon
 
 sources    := $(filter-out %/exercise.c,$(wildcard lessons/*/*.c))
 program_of  = bin/$(firstword $(subst -, ,$(subst lessons/,,$1)))-$(basename $(notdir $1))
@@ -15,18 +27,25 @@ programs   := $(foreach c,$(sources),$(call program_of,$c))
 pages      := $(wildcard lessons/*/README.md)
 shown      := ip:iproute2 ss:iproute2 strace:strace tcpdump:tcpdump script:bsdutils
 needed     := $(shown) bats:bats jq:jq perl:perl-base
-scripts    := .ci/run common/lab $(wildcard tests/*.bats tests/*.bash) tests/play tests/netns tests/need
+scripts    := .ci/run common/lab $(wildcard tests/*.bats tests/*.bash) $(addprefix tests/,play netns need)
 
 .PHONY: all help tour test slides test-slides lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
 
 # A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.)
 .SECONDEXPANSION:
-$(programs): $$(foreach c,$(sources),$$(if $$(filter $$@,$$(call program_of,$$c)),$$c)) bin/common.o
-	$(compile) -o $@ $(filter %.c %.o,$^) $(LDFLAGS)
+$(programs): $$(foreach c,$(sources),$$(if $$(filter $$@,$$(call program_of,$$c)),$$c)) bin/common.o $(extra)
+	$(compile) -MMD -o $@ $(filter %.c %.o,$^) $(LDFLAGS)
 
-bin/common.o: common/common.c | bin
-	$(compile) -c -o $@ $<
+bin/common.o: common/common.c bin/compile
+bin/sanitize.o: tests/sanitize.c bin/compile
+bin/%.o:
+	$(compile) -MMD -c -o $@ $<
+
+# The command that compiled what is in bin. When it changes, all is compiled anew.
+.PHONY: rewritten
+bin/compile: rewritten | bin
+	@echo '$(compile)' | cmp -s - $@ || echo '$(compile)' >$@
 
 bin:
 	mkdir -p $@
@@ -44,14 +63,17 @@ tour-%: all ## play one lesson: make tour-06
 # Each bats file runs in a network of its own, so that several can run at once; where the machine
 # allows no such thing, one after the other. (Two for each core: they mostly wait.)
 at_once = case $$(tests/netns printenv PLAYED_IN 2>&1) in in*) echo "$$((2 * $$(nproc)))";; *) echo 1;; esac
-test: all ## run all tests
+# After a command: what SANITIZE=1 has found, in a program whose words nobody read, too.
+and_found = ; result=$$?; ! grep -qsE 'ERROR: |runtime error: ' bin/found.* || \
+            { cat bin/found.*; rm bin/found.*; exit 1; }; exit $$result
+test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers built in)
 	@tests/need $(needed)
-	@$(MAKE) --no-print-directory -s -k -O -j "$$($(at_once))" $(wildcard tests/*.bats)
+	@$(MAKE) --no-print-directory -s -k -O -j "$$($(at_once))" $(wildcard tests/*.bats) $(and_found)
 
 test-%: all ## test one lesson: make test-06
 	@tests/need $(needed)
-	@$(MAKE) --no-print-directory -s $(wildcard tests/$*-*.bats)
-	@tests/play --quiet $(wildcard lessons/$*-*/README.md)
+	@{ $(MAKE) --no-print-directory -s $(wildcard tests/$*-*.bats) && \
+	    tests/play --quiet $(wildcard lessons/$*-*/README.md); } $(and_found)
 
 .PHONY: $(wildcard tests/*.bats)
 $(wildcard tests/*.bats):
@@ -77,12 +99,29 @@ test-slides: slides ## look at each slide in a browser; make test reads their te
 	@$(if $(browser),,tests/need chromium:chromium)
 	@tests/slides.mjs $(marp) $(browser) bin/slides.html bin/slides.pdf slides/figures bin/pictures
 
-lint: ## check the style of C and shell sources (clang-format, cppcheck, shellcheck)
-	@tests/need clang-format:clang-format cppcheck:cppcheck shellcheck:shellcheck
-	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c
+lint: ## look for mistakes in C and shell sources (clang-format, clang-tidy, cppcheck, shellcheck)
+	@tests/need clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck \
+	    shellcheck:shellcheck
+	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/*.c tests/fuzz/*.c
 	cppcheck --quiet --std=c11 --enable=warning,style,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem --error-exitcode=1 -Icommon common lessons
+	printf '%s\n' common/*.c lessons/*/*.c tests/*.c | xargs -P "$$(nproc)" -I % \
+	    clang-tidy --quiet % -- -std=c17 -D_POSIX_C_SOURCE=200809L -Icommon 2>/dev/null
 	shellcheck --exclude=SC2034,SC2154 $(scripts) # variables cross files here: `load helpers`
+
+# Each tests/fuzz/NAME.c, with the inputs in the folder NAME to begin with. bin/fuzz keeps what fails.
+FUZZ_SECONDS ?= 60
+fuzzed := $(patsubst tests/fuzz/%.c,fuzz-%,$(wildcard tests/fuzz/*.c))
+.PHONY: fuzz $(fuzzed)
+fuzz: ## give the parsers millions of inputs: make fuzz FUZZ_SECONDS=60
+	@tests/need clang:clang
+	@$(MAKE) --no-print-directory -k -O -j "$$(nproc)" $(fuzzed)
+$(fuzzed): fuzz-%: | bin
+	mkdir -p bin/fuzz/$*.found
+	clang -std=c17 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -g -O1 -Icommon \
+	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o bin/fuzz/$* tests/fuzz/$*.c
+	bin/fuzz/$* -max_total_time=$(FUZZ_SECONDS) -max_len=400 -timeout=5 -verbosity=0 \
+	    -print_final_stats=1 -artifact_prefix=bin/fuzz/$*- bin/fuzz/$*.found tests/fuzz/$*
 
 clean: ## remove what make has built
 	rm -rf bin

@@ -96,7 +96,7 @@ a_life() {
 with_tables() {
     [[ -x $log/04-ports-in-use ]] ||
         sed "s#\"/proc#\"$log/proc#" lessons/04-ports-in-use/ports-in-use.c |
-        cc -std=c17 -D_POSIX_C_SOURCE=200809L -Icommon -o "$log/04-ports-in-use" \
+        $(<bin/compile) -o "$log/04-ports-in-use" \
             -x c - -x none bin/common.o
     run timeout -k 1 5 "$log/04-ports-in-use"
     output=${output//"$log/"//}

@@ -111,10 +111,10 @@ sub put {
     }
 }
 
-# Sends all of it, in pieces of random lengths up to a greatest one, finishes, and receives
-# meanwhile. Returns all that has come until the other end has finished.
+# Sends all of it, in pieces of random lengths up to a greatest one, counted in $$count, finishes,
+# and receives meanwhile. Returns all that has come until the other end has finished.
 sub talk {
-    my ($s, $data, $greatest) = @_;
+    my ($s, $data, $greatest, $count) = @_;
     my ($sent, $got, $finished) = (0, '');
     fcntl $s, F_SETFL, O_NONBLOCK;
     until ($finished) {
@@ -129,6 +129,7 @@ sub talk {
             my $n = syswrite $s, $data, 1 + int rand($greatest // 65536), $sent;
             die "talk: $!\n" if !defined $n && !$!{EAGAIN};
             $sent += $n // 0;
+            $$count += defined $n;
             finish($s) if $sent == length $data;
         }
     }

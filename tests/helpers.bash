@@ -6,6 +6,7 @@ cd "$BATS_TEST_DIRNAME/.." || exit 1
 log=$BATS_TEST_TMPDIR
 started=()
 inside=()
+patience=5 # seconds: so long is waited at most, here below
 
 # start NAME COMMAND...   starts a program in the background. What it says goes to $log/NAME, what
 # is written to $log/NAME.in it reads (there is no end of input). $pid is its process id.
@@ -21,9 +22,9 @@ start() {
 }
 
 # saw NAME PATTERN [COUNT]   waits until NAME has said COUNT lines (1) that match the regular
-# expression; fails, and shows what it said, when that does not come within 5 seconds.
+# expression; fails, and shows what it said, when that does not come within $patience seconds.
 saw() {
-    local deadline=$((SECONDS + 5))
+    local deadline=$((SECONDS + patience))
     until (($(grep -cE -e "$2" "$log/$1") >= ${3:-1})); do
         if ((SECONDS > deadline)); then
             printf 'no "%s" in what %s said:\n%s\n' "$2" "$1" "$(<"$log/$1")"
@@ -33,21 +34,22 @@ saw() {
     done
 }
 
-# eventually COMMAND...   waits until the command succeeds, 5 seconds at most.
+# eventually COMMAND...   waits until the command succeeds, $patience seconds at most.
 eventually() {
-    local deadline=$((SECONDS + 5))
+    local deadline=$((SECONDS + patience))
     until "$@"; do
         if ((SECONDS > deadline)); then
-            printf 'not within 5 seconds: %s\n' "$*"
+            printf 'not within %s seconds: %s\n' "$patience" "$*"
             return 1
         fi
         sleep 0.01
     done
 }
 
-# ended PID   waits until a started program has ended, 5 seconds at most; its status is in $status.
+# ended PID   waits until a started program has ended, $patience seconds at most; its status is in
+# $status.
 ended() {
-    local deadline=$((SECONDS + 5))
+    local deadline=$((SECONDS + patience))
     while kill -0 "$1" 2>/dev/null; do
         if ((SECONDS > deadline)); then
             printf 'process %s still runs\n' "$1"

@@ -408,6 +408,86 @@ END
         8 "console, or console lab" "console lap"
 }
 
+@test "the same in a list, in a quotation, after a tab, and where the kind only begins like ours" {
+    local first
+    page <<<'A$ true'
+    for first in '- ```console' '  1. ~~~console' '> ``` console' $'\t```console'; do
+        printf '%s\n' "$first" '  A$ true' '  ```' >>page.md
+    done
+    printf '%s\n' '```console-lab' 'A$ true' '```' '```Console' 'A$ true' '```' >>page.md
+    is_wrong \
+        5 "a transcript that begins at the margin" '- ```console' \
+        8 "a transcript that begins at the margin" '  1. ~~~console' \
+        11 "a transcript that begins at the margin" '> ``` console' \
+        14 "a transcript that begins at the margin" $'\t```console' \
+        17 "console, or console lab" "console-lab" \
+        20 "console, or console lab" "Console"
+}
+
+@test "a page that is no plain text is noticed, and nothing of it is played" {
+    local wrong="text, in lines that end in LF: no control characters"
+    printf '# A page\r\n```console\r\nA$ touch "$WORK/made"\r\n```\r\n' >page.md
+    is_wrong 1 "$wrong" "# A page^M"
+    printf '# A page\n```console\nA$ touch "$WORK/made"\nA| a\0b\n```\n' >page.md
+    is_wrong 4 "$wrong" "A| a^@b"
+    printf '# A page\n```console\nA$ touch "$WORK/made"\n```\n\e[2J\n' >page.md
+    is_wrong 5 "$wrong" "^[[2J"
+    cp /bin/sh page.md
+    run -1 "$play" page.md
+    [[ ${lines[1]} == "page.md:1: not as written" && ${lines[3]} == "  seen      ^?ELF"* ]]
+    run ! grep -aqP '[^\n\x20-\x7e]' <<<"$output"
+    [[ ! -e made ]]
+}
+
+@test "a transcript with a line too long is not played; what differs is cut to 500 characters" {
+    local long
+    long=$(printf '%01500d' 0)
+    page <<<$'A$ touch "$WORK/made"\nA| '"$long"
+    page <<<$'A$ '"printf '%01500d\\n' 0"$'\nA| 0'
+    is_wrong \
+        4 "a line of at most 1000 characters" "A| ${long:0:497}" \
+        8 "A| 0" "A| ${long:0:497}"
+    [[ ! -e made ]]
+}
+
+@test "a page whose last line has no end is played to its end" {
+    printf '# A page\n```console\nA$ echo yes\nA| yes\n```' >page.md
+    is_right
+    printf '# A page\n```console\nA$ echo yes\nA| yes' >page.md
+    is_wrong 2 "a block with an end" "the end of the page"
+}
+
+@test "40 of the lessons' pages, spoilt at random: the player comes to its end, and to a verdict" {
+    # Its terminals are none: a command that was spoilt must not be carried out.
+    mkdir bin
+    printf '#!/bin/sh\necho 99999999\necho "$6"\n' >bin/script
+    chmod +x bin/script
+    perl -e '
+        print "# seed ", srand, "\n";
+        my @pieces = ("\0", "\r", "\t", "\n", "```", "~~~", "```console\n", "A", "\$ ", "| ", "? ",
+            "^C", "> ", "...", "~", "[", "*", "\\", "\x27", "\"", "%s", "\xff", "40001",
+            "9" x 30, "x" x 5000);
+        my @pages = glob "$ARGV[0]/../lessons/*/README.md";
+        for my $n (1 .. 40) {
+            open my $in, "<", $pages[rand @pages] or die $!;
+            my $text = join "", <$in>;
+            for (1 .. 1 + rand 12) {
+                substr $text, rand length $text, rand 2 < 1 ? rand 40 : 0, $pieces[rand @pieces];
+            }
+            open my $out, ">", "page-$n.md" or die $!;
+            print $out $text;
+        }' "$BATS_TEST_DIRNAME"
+    # shellcheck disable=SC2031 # PATH is changed for one command
+    PATH=$WORK/bin:$PATH PLAY_TIMEOUT=0.2 timeout 30 "$play" --quiet page-*.md >out 2>err ||
+        status=$?
+    head -n 5 err
+    [[ $status == 1 && ! -s err ]]
+    for n in {1..40}; do
+        grep -q "^page-$n.md:[0-9]*: not as written$" out
+    done
+    [[ $(tail -n 1 out) =~ ^played\ [0-9]+\ transcripts\ of\ 40\ pages\ .*\ [0-9]+\ differ$ ]]
+}
+
 @test "a malformed line is noticed before anything of its block is played" {
     local line number=4 wrong=()
     for line in 'hello' '' 'A' 'A:x' 'A|x' 'A>x' 'A$' 'A$ ' 'A$x' 'a$ true' 'AB$ true' ' A$ true' \

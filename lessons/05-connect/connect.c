@@ -53,6 +53,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "  %s\n",
                 error == EAI_AGAIN ? "No name server answered: is this machine connected?"
                                    : "Nobody knows an address for this name: is it spelled right?");
+        free(host);
         return 1;
     }
 

@@ -67,8 +67,8 @@ static int set_buffer(int fd, int option, int size)
  * the peer's kernel. Or in the input buffer (SIOCINQ): received, and not yet read. */
 static int bytes_in(int fd, unsigned long request)
 {
-    int bytes = 0;
-    if (ioctl(fd, request, &bytes) < 0)
+    int bytes = 0; /* (C libraries do not agree on a request's type: so give it as a constant.) */
+    if (ioctl(fd, request == SIOCOUTQ ? SIOCOUTQ : SIOCINQ, &bytes) < 0)
         die("ioctl %s of fd %d", request == SIOCOUTQ ? "SIOCOUTQ" : "SIOCINQ", fd);
     return bytes;
 }
@@ -176,7 +176,7 @@ static void reader(const struct endpoint *at)
             break; /* ^D */
         line[strcspn(line, "\n")] = '\0';
         const long most = 1 << 20;
-        long want = line[0] == '\0' ? most : atol(line);
+        long want = line[0] == '\0' ? most : strtol(line, NULL, 10);
         if (line[strspn(line, "0123456789")] != '\0' || want < 1 || want > most) {
             say("%s is not a number of bytes from 1 to %ld\n", quoted(line, strlen(line)).s, most);
             continue;

@@ -1,11 +1,11 @@
 /* 10-states: how does a connection begin, and how can it end?
  *
- * Run:       bin/10-states            both ends in one program; beside it bin/04-ports-in-use
- * --watch Look for:  the two ends of one connection in different states; and which end has
- * TIME_WAIT.
+ * Run:       bin/10-states                    both ends in one program
+ *            bin/04-ports-in-use --watch      beside it, in a second terminal
+ * Look for:  the two ends of one connection in different states; which end has TIME_WAIT.
  *
  * Linux only: the option TCP_INFO and the table /proc/net/tcp tell a socket's state. */
-#define _DEFAULT_SOURCE /* for struct tcp_info */
+#define _GNU_SOURCE /* for struct tcp_info */
 #include "common.h"
 
 #include <errno.h>
