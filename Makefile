@@ -16,7 +16,7 @@ pages      := $(wildcard lessons/*/README.md)
 needed     := bats:bats ip:iproute2 ss:iproute2 strace:strace jq:jq perl:perl-base
 scripts    := .ci/run $(wildcard tests/*.bats tests/*.bash) tests/play tests/netns tests/need
 
-.PHONY: all help tour test lint clean
+.PHONY: all help tour test faults lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
 
 # A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.)
@@ -55,6 +55,10 @@ test-%: all ## test one lesson: make test-06
 .PHONY: $(wildcard tests/*.bats)
 $(wildcard tests/*.bats):
 	@tests/netns bats $@
+
+faults: all ## make every call of every program fail, with every error (minutes)
+	@tests/need $(needed)
+	@FAULTS_ALL=1 tests/netns bats tests/faults.bats
 
 lint: ## check the style of C and shell sources (clang-format, cppcheck, shellcheck)
 	@tests/need clang-format:clang-format cppcheck:cppcheck shellcheck:shellcheck
