@@ -29,7 +29,7 @@ shown      := ip:iproute2 ss:iproute2 strace:strace tcpdump:tcpdump script:bsdut
 needed     := $(shown) bats:bats jq:jq perl:perl-base
 scripts    := .ci/run common/lab $(wildcard tests/*.bats tests/*.bash) $(addprefix tests/,play netns need)
 
-.PHONY: all help tour test slides test-slides lint clean
+.PHONY: all help tour test faults slides test-slides lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
 
 # A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.)
@@ -78,6 +78,10 @@ test-%: all ## test one lesson: make test-06
 .PHONY: $(wildcard tests/*.bats)
 $(wildcard tests/*.bats):
 	@tests/netns bats $@
+
+faults: all ## make every call of every program fail, with every error (minutes)
+	@tests/need $(needed)
+	@FAULTS_ALL=1 tests/netns bats tests/faults.bats
 
 # Marp, which builds the slides, comes from npm and goes into bin/. The PDF takes a browser.
 marp     = bin/marp-4.5.1

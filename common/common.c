@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,17 +55,20 @@ struct text errno_name(int error)
 {
 #define NAME(e) [e] = #e
     static const char *const names[] = {
-        NAME(EACCES),       NAME(EADDRINUSE), NAME(EADDRNOTAVAIL), NAME(EAFNOSUPPORT),
-        NAME(EAGAIN),       NAME(EALREADY),   NAME(EBADF),         NAME(ECONNABORTED),
-        NAME(ECONNREFUSED), NAME(ECONNRESET), NAME(EDESTADDRREQ),  NAME(EFAULT),
-        NAME(EFBIG),        NAME(EHOSTDOWN),  NAME(EHOSTUNREACH),  NAME(EINPROGRESS),
-        NAME(EINTR),        NAME(EINVAL),     NAME(EIO),           NAME(EISCONN),
-        NAME(EISDIR),       NAME(EMFILE),     NAME(EMSGSIZE),      NAME(ENETDOWN),
-        NAME(ENETUNREACH),  NAME(ENFILE),     NAME(ENOBUFS),       NAME(ENODEV),
-        NAME(ENOENT),       NAME(ENOMEM),     NAME(ENOPROTOOPT),   NAME(ENOSPC),
-        NAME(ENOSYS),       NAME(ENOTCONN),   NAME(ENOTSOCK),      NAME(ENXIO),
-        NAME(EOPNOTSUPP),   NAME(EPERM),      NAME(EPIPE),         NAME(EPROTO),
-        NAME(EPROTOTYPE),   NAME(EROFS),      NAME(ETIMEDOUT),     NAME(EPROTONOSUPPORT),
+        NAME(ECHILD),          NAME(EDQUOT),       NAME(EEXIST),     NAME(ELOOP),
+        NAME(ENONET),          NAME(ENOTDIR),      NAME(ENOTTY),     NAME(ESPIPE),
+        NAME(ESRCH),           NAME(EACCES),       NAME(EADDRINUSE), NAME(EADDRNOTAVAIL),
+        NAME(EAFNOSUPPORT),    NAME(EAGAIN),       NAME(EALREADY),   NAME(EBADF),
+        NAME(ECONNABORTED),    NAME(ECONNREFUSED), NAME(ECONNRESET), NAME(EDESTADDRREQ),
+        NAME(EFAULT),          NAME(EFBIG),        NAME(EHOSTDOWN),  NAME(EHOSTUNREACH),
+        NAME(EINPROGRESS),     NAME(EINTR),        NAME(EINVAL),     NAME(EIO),
+        NAME(EISCONN),         NAME(EISDIR),       NAME(EMFILE),     NAME(EMSGSIZE),
+        NAME(ENETDOWN),        NAME(ENETUNREACH),  NAME(ENFILE),     NAME(ENOBUFS),
+        NAME(ENODEV),          NAME(ENOENT),       NAME(ENOMEM),     NAME(ENOPROTOOPT),
+        NAME(ENOSPC),          NAME(ENOSYS),       NAME(ENOTCONN),   NAME(ENOTSOCK),
+        NAME(ENXIO),           NAME(EOPNOTSUPP),   NAME(EPERM),      NAME(EPIPE),
+        NAME(EPROTO),          NAME(EPROTOTYPE),   NAME(EROFS),      NAME(ETIMEDOUT),
+        NAME(EPROTONOSUPPORT),
     };
 #undef NAME
     struct text text = {""};
@@ -115,6 +119,8 @@ void complain(int error, const char *format, ...)
 
 void die(const char *format, ...)
 {
+    if (errno == EINTR && ending)
+        exit(0); /* the user ends the program: that has interrupted the call, and is no failure */
     va_list values;
     va_start(values, format);
     vcomplain(errno, format, values);
@@ -248,13 +254,18 @@ void end_on_signals(void)
     sigaction(SIGALRM, &action, NULL);
 }
 
+bool interrupted(ssize_t result)
+{
+    return result < 0 && errno == EINTR && !ending;
+}
+
 void wait_for_enter(void)
 {
     char byte = 0;
     ssize_t n;
     do
         n = read(STDIN_FILENO, &byte, 1);
-    while ((n == 1 && byte != '\n') || (n < 0 && errno == EINTR && !ending));
+    while ((n == 1 && byte != '\n') || interrupted(n));
     if (n < 0 && errno != EINTR)
         die("read stdin");
 }
@@ -389,4 +400,40 @@ int open_listener(const struct endpoint *at, int backlog)
     if (listen(fd, backlog) < 0)
         die("listen %s", where.s);
     return fd;
+}
+
+int accept_next(int listener)
+{
+    int fd;
+    do
+        fd = accept(listener, NULL, NULL);
+    while (interrupted(fd) || (fd < 0 && errno == ECONNABORTED && !ending));
+    if (fd < 0) {
+        int error = errno; /* local_endpoint() may change it */
+        struct endpoint at = local_endpoint(listener);
+        errno = error;
+        die("accept on %s", endpoint_text(&at).s);
+    }
+    return fd;
+}
+
+int connect_to(int fd, const struct endpoint *peer)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+    if (connect(fd, &peer->sa, peer->length) == 0)
+        return 0;
+    if (!interrupted(-1))
+        return -1;
+
+    /* A second connect() would fail with EALREADY or EISCONN: the first one goes on. */
+    struct pollfd wait = {.fd = fd, .events = POLLOUT};
+    int ready;
+    do
+        ready = poll(&wait, 1, -1);
+    while (interrupted(ready));
+    if (ready < 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
+        return -1;
+    errno = error;
+    return error == 0 ? 0 : -1;
 }

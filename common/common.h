@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #define DEFAULT_ENDPOINT "127.0.0.1:6666"
 
@@ -61,7 +62,8 @@ int write_all(int fd, const void *data, size_t length);
 
 /* Ends the program with status 1 after one line on stderr, made from the format ("bind %s"), and
  * from errno: its text and its name. The format begins with the name of the call that failed. Where
- * it is known what to try, a second line says it. */
+ * it is known what to try, a second line says it. A call that was interrupted (EINTR) because the
+ * user ends the program has not failed: then the status is 0, and nothing is said. */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Says on stderr what die() says, without ending the program. `error` is a value of errno. */
@@ -83,6 +85,10 @@ extern volatile sig_atomic_t ending;
 
 /* From now on SIGINT and SIGTERM set `ending`, instead of killing the program on the spot. */
 void end_on_signals(void);
+
+/* Is that (-1, with errno) what a call returns that a signal has interrupted, and that is to be
+ * made again? Not when the user ends the program. */
+bool interrupted(ssize_t result);
 
 /* Waits until the user presses Enter, stdin ends or, after end_on_signals(), a signal comes. */
 void wait_for_enter(void);
@@ -132,5 +138,14 @@ const char *tcp_state_name(unsigned state);
 /* socket(), SO_REUSEADDR, bind() and listen(), as lessons 03 and 06 write them out. Returns the
  * listener; dies with a message where one of the calls fails. */
 int open_listener(const struct endpoint *at, int backlog);
+
+/* accept(), as lesson 06 writes it out: an interruption, or a client that has given up, is no
+ * failure. Returns the connected socket; dies with a message where it fails. */
+int accept_next(int listener);
+
+/* connect() with a socket that may wait (lesson 05). Returns 0, or -1 with the errno of connect(2).
+ * A signal does not stop it: interrupted, connect() goes on in the kernel. So this waits until that
+ * is decided, and asks the socket how (SO_ERROR). */
+int connect_to(int fd, const struct endpoint *peer);
 
 #endif

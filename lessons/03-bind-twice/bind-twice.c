@@ -109,7 +109,7 @@ static int make_socket(int family, int how)
     if ((how & REUSEADDR && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0) ||
         (how & REUSEPORT && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) ||
         (how & V6ONLY && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0))
-        die("setsockopt");
+        die("setsockopt of fd %d", fd);
     return fd;
 }
 
@@ -153,7 +153,7 @@ static void ask(int fd, const struct endpoint *at, int first)
         return;
     }
     if (first >= 0 && listen(first, 1) < 0)
-        die("listen with the first socket");
+        die("listen %s, with the first socket", endpoint_text(at).s);
     say("%s\n", answer(listen(fd, 1)));
 }
 
@@ -202,22 +202,27 @@ static void table(void)
         int client = make_socket(AF_INET, 0);
         if (listener < 0 || client < 0)
             die("socket");
-        if (bind(listener, &at.sa, at.length) < 0 || listen(listener, 1) < 0)
-            die("bind and listen %s", endpoint_text(&at).s);
-        if (connect(client, &at.sa, at.length) < 0)
+        if (bind(listener, &at.sa, at.length) < 0)
+            die("bind %s", endpoint_text(&at).s);
+        if (listen(listener, 1) < 0)
+            die("listen %s", endpoint_text(&at).s);
+        if (connect_to(client, &at) < 0)
             die("connect %s", endpoint_text(&at).s);
-        int connected = accept(listener, NULL, NULL);
-        if (connected < 0)
-            die("accept %s", endpoint_text(&at).s);
+        int connected = accept_next(listener);
 
         /* One end closes. The other one sees it (recv returns 0) and closes, too. The end that
          * closed first stays behind in the kernel, in the state TIME_WAIT, for a minute. */
         char byte;
         int closes_first = restarts[r].server_closes_first ? connected : client;
         int closes_second = restarts[r].server_closes_first ? client : connected;
+        struct endpoint peer = peer_endpoint(closes_second);
         close(closes_first);
-        if (recv(closes_second, &byte, 1, 0) != 0)
-            die("recv");
+        ssize_t n;
+        do
+            n = recv(closes_second, &byte, 1, 0);
+        while (interrupted(n));
+        if (n < 0)
+            die("recv from %s", endpoint_text(&peer).s);
         close(closes_second);
         close(listener);
 

@@ -103,7 +103,7 @@ static void read_table(struct table *table, const char *path, long port)
     }
     char *line = NULL;
     size_t room = 0;
-    for (long number = 1; getline(&line, &room, file) >= 0; number++) {
+    for (long number = 1; getline(&line, &room, file) >= 0 && !ferror(file); number++) {
         struct row row;
         if (number == 1)
             continue; /* the headings */
@@ -123,7 +123,7 @@ static void read_table(struct table *table, const char *path, long port)
         }
         table->rows[table->count++] = row;
     }
-    if (ferror(file))
+    if (!feof(file))
         die("read %s", path);
     free(line);
     fclose(file);
@@ -211,6 +211,16 @@ static void add_owner(struct row *row, const char *pid, const char *name)
     sprintf(owners + before, "%s%s", before > 0 ? ", " : "", owner);
 }
 
+/* readdir() returns NULL at the end, and when it fails: only errno tells which. */
+static struct dirent *next_entry(DIR *folder, const char *path)
+{
+    errno = 0;
+    struct dirent *entry = readdir(folder);
+    if (entry == NULL && errno != 0 && errno != ENOENT) /* (this process has just ended) */
+        die("readdir %s", path);
+    return entry;
+}
+
 static void find_owners(struct table *table)
 {
     struct row **sorted = malloc((table->count + 1) * sizeof *sorted);
@@ -223,13 +233,17 @@ static void find_owners(struct table *table)
     DIR *processes = opendir("/proc");
     if (processes == NULL)
         die("opendir /proc");
-    for (struct dirent *p; (p = readdir(processes)) != NULL;) {
+    for (struct dirent *p; (p = next_entry(processes, "/proc")) != NULL;) {
         char path[64], link[64], name[64] = "";
-        int length = snprintf(path, sizeof path, "/proc/%.20s/fd", p->d_name);
-        DIR *descriptors = isdigit((unsigned char)p->d_name[0]) ? opendir(path) : NULL;
+        if (!isdigit((unsigned char)p->d_name[0]))
+            continue; /* no process */
+        snprintf(path, sizeof path, "/proc/%.20s/fd", p->d_name);
+        DIR *descriptors = opendir(path);
+        if (descriptors == NULL && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+            die("opendir %s", path);
         if (descriptors == NULL)
-            continue; /* no process, one of another user, or one that has just ended */
-        for (struct dirent *d; (d = readdir(descriptors)) != NULL;) {
+            continue; /* a process of another user, or one that has just ended */
+        for (struct dirent *d; (d = next_entry(descriptors, path)) != NULL;) {
             struct row key = {.inode = 0}, *wanted = &key, **found;
             ssize_t n = readlinkat(dirfd(descriptors), d->d_name, link, sizeof link - 1);
             link[n > 0 ? n : 0] = '\0';
@@ -239,8 +253,9 @@ static void find_owners(struct table *table)
             if (found == NULL)
                 continue;
             if (name[0] == '\0') { /* the first socket of this process: what is its name? */
-                snprintf(path + length - 2, sizeof path - (size_t)length + 2, "comm");
-                FILE *comm = fopen(path, "r");
+                char its_name[64];
+                snprintf(its_name, sizeof its_name, "/proc/%.20s/comm", p->d_name);
+                FILE *comm = fopen(its_name, "r");
                 if (comm != NULL) { /* any characters, and then a newline */
                     size_t got = fread(name, 1, sizeof name - 1, comm);
                     name[got > 0 ? got - 1 : 0] = '\0';

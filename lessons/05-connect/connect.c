@@ -44,15 +44,19 @@ int main(int argc, char **argv)
     snprintf(service, sizeof service, "%d", port);
     int error = getaddrinfo(host, service, &hints, &list);
     if (error != 0) {
-        /* It has error codes of its own (EAI_...): errno says nothing here. */
+        if (error == EAI_SYSTEM)
+            die("getaddrinfo %s", quoted(host, strlen(host)).s);
+        /* All its other error codes are its own (EAI_...): errno says nothing here. */
         fprintf(stderr, "05-connect: getaddrinfo %s: %s (%s)\n", quoted(host, strlen(host)).s,
                 gai_strerror(error),
-                error == EAI_NONAME  ? "EAI_NONAME"
-                : error == EAI_AGAIN ? "EAI_AGAIN"
-                                     : "see man getaddrinfo");
-        fprintf(stderr, "  %s\n",
-                error == EAI_AGAIN ? "No name server answered: is this machine connected?"
-                                   : "Nobody knows an address for this name: is it spelled right?");
+                error == EAI_NONAME   ? "EAI_NONAME"
+                : error == EAI_AGAIN  ? "EAI_AGAIN"
+                : error == EAI_MEMORY ? "EAI_MEMORY"
+                                      : "see man getaddrinfo");
+        if (error == EAI_AGAIN)
+            fprintf(stderr, "  No name server answered: is this machine connected?\n");
+        else if (error == EAI_NONAME)
+            fprintf(stderr, "  Nobody knows an address for this name: is it spelled right?\n");
         free(host);
         return 1;
     }
@@ -113,10 +117,10 @@ static struct endpoint endpoint_of(const struct addrinfo *answer)
 static int connect_within(int fd, const struct endpoint *peer, int milliseconds)
 {
     if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-        return errno;
+        die("fcntl O_NONBLOCK of fd %d", fd);
     if (connect(fd, &peer->sa, peer->length) == 0)
         return 0;
-    if (errno != EINPROGRESS)
+    if (errno != EINPROGRESS && errno != EINTR) /* interrupted, it goes on as well */
         return errno;
 
     struct pollfd wait = {.fd = fd, .events = POLLOUT};
@@ -125,14 +129,14 @@ static int connect_within(int fd, const struct endpoint *peer, int milliseconds)
         ready = poll(&wait, 1, milliseconds);
     while (ready < 0 && errno == EINTR); /* a signal, ^Z and fg for example: wait again */
     if (ready < 0)
-        return errno;
+        die("poll");
     if (ready == 0)
         return ETIMEDOUT;
 
     int error = 0; /* the socket has kept it for us */
     socklen_t length = sizeof error;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
-        return errno;
+        die("getsockopt SO_ERROR of fd %d", fd);
     return error;
 }
 

@@ -4,7 +4,6 @@
  * Look for:  many sockets on port 6666, and no two with the same pair of endpoints. */
 #include "common.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -119,7 +118,7 @@ static int connect_from(const struct endpoint *local, const struct endpoint *ser
         if (bind(fd, &local->sa, local->length) < 0)
             die("bind %s", endpoint_text(local).s);
     }
-    if (connect(fd, &server->sa, server->length) < 0)
+    if (connect_to(fd, server) < 0)
         die("connect %s", endpoint_text(server).s);
     struct endpoint here = local_endpoint(fd), there = peer_endpoint(fd);
     say("connect: fd %d is %s, its peer is %s\n", fd, endpoint_text(&here).s,
@@ -131,11 +130,7 @@ static int connect_from(const struct endpoint *local, const struct endpoint *ser
 static int accept_from(int listener, const struct endpoint *client)
 {
     for (;;) {
-        int fd = accept(listener, NULL, NULL);
-        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED) && !ending)
-            continue;
-        if (fd < 0)
-            die("accept");
+        int fd = accept_next(listener);
         struct endpoint here = local_endpoint(fd), there = peer_endpoint(fd);
         say("accept: fd %d is %s, its peer is %s\n", fd, endpoint_text(&here).s,
             endpoint_text(&there).s);

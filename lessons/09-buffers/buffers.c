@@ -91,7 +91,7 @@ static void writer(const struct endpoint *at)
     if (fd < 0)
         die("socket");
     int size = set_buffer(fd, SO_SNDBUF, 16384);
-    if (connect(fd, &at->sa, at->length) < 0)
+    if (connect_to(fd, at) < 0)
         die("connect %s", endpoint_text(at).s);
     struct endpoint local = local_endpoint(fd), peer = peer_endpoint(fd);
     say("connect: %s -> %s\n", endpoint_text(&local).s, endpoint_text(&peer).s);
@@ -142,14 +142,7 @@ static void reader(const struct endpoint *at)
     int size = set_buffer(listener, SO_RCVBUF, 16384);
     struct endpoint local = local_endpoint(listener);
     say("listen: fd %d is %s, waiting for the writer\n", listener, endpoint_text(&local).s);
-    int fd;
-    do
-        fd = accept(listener, NULL, NULL);
-    while (fd < 0 && !ending && (errno == EINTR || errno == ECONNABORTED));
-    if (fd < 0 && ending)
-        return;
-    if (fd < 0)
-        die("accept");
+    int fd = accept_next(listener);
     struct endpoint peer = peer_endpoint(fd);
     say("accept: fd %d, the writer is %s\n", fd, endpoint_text(&peer).s);
     say("Enter reads what there is; a number and Enter, at most that many bytes; ^D ends.\n");
@@ -172,8 +165,14 @@ static void reader(const struct endpoint *at)
             die("poll");
         if (ready <= 0)
             continue;
-        if (getline(&line, &line_room, stdin) < 0)
-            break; /* ^D */
+        if (getline(&line, &line_room, stdin) < 0) {
+            if (feof(stdin))
+                break; /* ^D */
+            if (!interrupted(-1))
+                die("read stdin");
+            clearerr(stdin);
+            continue;
+        }
         line[strcspn(line, "\n")] = '\0';
         const long most = 1 << 20;
         long want = line[0] == '\0' ? most : strtol(line, NULL, 10);
@@ -181,7 +180,10 @@ static void reader(const struct endpoint *at)
             say("%s is not a number of bytes from 1 to %ld\n", quoted(line, strlen(line)).s, most);
             continue;
         }
-        ssize_t n = recv(fd, room, (size_t)want, MSG_DONTWAIT);
+        ssize_t n;
+        do
+            n = recv(fd, room, (size_t)want, MSG_DONTWAIT);
+        while (interrupted(n));
         if (n < 0 && errno == EAGAIN) {
             say("recv: nothing there\n");
             continue;
@@ -210,23 +212,26 @@ static void wait_until_received(int fd, int bytes)
             die("poll");
 }
 
-static void send_all(int fd, const char *data, size_t length)
+static void send_all(int fd, const char *to, const char *data, size_t length)
 {
     for (size_t sent = 0; sent < length;) {
         ssize_t n = send(fd, data + sent, length - sent, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR && !ending)
+        if (interrupted(n))
             continue;
         if (n < 0)
-            die("send");
+            die("send to %s", to);
         sent += (size_t)n;
     }
 }
 
-static size_t receive(int fd, char *bytes, size_t room)
+static size_t receive(int fd, const char *from, char *bytes, size_t room)
 {
-    ssize_t n = recv(fd, bytes, room, 0);
+    ssize_t n;
+    do
+        n = recv(fd, bytes, room, 0);
+    while (interrupted(n));
     if (n < 0)
-        die("recv");
+        die("recv from %s", from);
     return (size_t)n;
 }
 
@@ -240,43 +245,43 @@ static void stream(const struct endpoint *at)
     int client = socket(at->sa.sa_family, SOCK_STREAM, 0);
     if (client < 0)
         die("socket");
-    if (connect(client, &local.sa, local.length) < 0)
+    if (connect_to(client, &local) < 0)
         die("connect %s", endpoint_text(&local).s);
-    int server = accept(listener, NULL, NULL);
-    if (server < 0)
-        die("accept");
+    int server = accept_next(listener);
+    struct endpoint peer = peer_endpoint(server);
+    struct text to = endpoint_text(&local), from = endpoint_text(&peer);
     char received[32768];
 
     /* 7. Three sends; when all has arrived, one recv. Where one word ended, nobody can tell. */
     static const char *const words[] = {"one", "two", "three"};
     int bytes = 0;
     for (int i = 0; i < 3; i++) {
-        send_all(client, words[i], strlen(words[i]));
+        send_all(client, to.s, words[i], strlen(words[i]));
         bytes += (int)strlen(words[i]);
         say("send: %s\n", quoted(words[i], strlen(words[i])).s);
     }
     wait_until_received(server, bytes);
-    size_t n = receive(server, received, sizeof received);
+    size_t n = receive(server, from.s, received, sizeof received);
     say("recv: %zu bytes %s\n", n, quoted(received, n).s);
 
     /* 8. One send; the receiver takes what its own array has room for, three times. */
     static char much[80000];
     memset(much, 'x', sizeof much);
-    send_all(client, much, sizeof much);
+    send_all(client, to.s, much, sizeof much);
     say("send: 80000 bytes\n");
     wait_until_received(server, 80000);
     for (size_t got = 0; got < sizeof much; got += n) {
-        n = receive(server, received, sizeof received);
+        n = receive(server, from.s, received, sizeof received);
         say("recv: %zu bytes\n", n);
     }
 
     /* 9. So the sender has to say where a message ends. A border that is not in the message, here
      *    the end of the line, or its length in front of it. */
     static const char *const lines = "one\ntwo\nthree\n";
-    send_all(client, lines, strlen(lines));
+    send_all(client, to.s, lines, strlen(lines));
     say("send: %s\n", quoted(lines, strlen(lines)).s);
     wait_until_received(server, (int)strlen(lines));
-    n = receive(server, received, sizeof received - 1);
+    n = receive(server, from.s, received, sizeof received - 1);
     received[n] = '\0'; /* now it is a string */
     for (char *line = strtok(received, "\n"); line != NULL; line = strtok(NULL, "\n"))
         say("message: %s\n", quoted(line, strlen(line)).s);

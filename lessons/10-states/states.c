@@ -69,15 +69,18 @@ static unsigned state_in_table(const struct end *end)
             next += sprintf(next, "%08X", words[w]);
         next += sprintf(next, ":%04X ", endpoint_port(e));
     }
-    FILE *file = fopen(ipv4 ? "/proc/net/tcp" : "/proc/net/tcp6", "r");
+    const char *path = ipv4 ? "/proc/net/tcp" : "/proc/net/tcp6";
+    FILE *file = fopen(path, "r");
     if (file == NULL)
-        die("open /proc/net/tcp");
+        die("open %s", path);
     size_t room = 0;
     while (getline(&line, &room, file) >= 0) {
         const char *found = strstr(line, wanted);
         if (found != NULL)
             sscanf(found + strlen(wanted), "%2X", &state);
     }
+    if (!feof(file))
+        die("read %s", path);
     free(line);
     fclose(file);
     return state;
@@ -98,16 +101,15 @@ static const char *state_of(const struct end *end)
 }
 
 /* One line: what was done, and the states of both ends after it. The kernel needs a moment to take
- * a packet from one end to the other. So this waits for the states that are usual; not longer than
- * three seconds, and then it shows what they are. */
+ * a packet from one end to the other. So this waits for the states that are usual; for about
+ * three seconds at most, and then it shows what they are. */
 static void show(const char *what, const char *client_usual, const char *server_usual)
 {
-    for (int i = 0; i < 3000; i++) {
-        if (strcmp(state_of(&client), client_usual) == 0 &&
-            strcmp(state_of(&server), server_usual) == 0)
-            break;
+    time_t until = time(NULL) + 3;
+    while ((strcmp(state_of(&client), client_usual) != 0 ||
+            strcmp(state_of(&server), server_usual) != 0) &&
+           time(NULL) <= until)
         poll(NULL, 0, 1);
-    }
     say("    %-12s %-12s %s\n", state_of(&client), state_of(&server), what);
 }
 
@@ -142,9 +144,7 @@ static void know_endpoints(struct end *end)
 static void accept_client(void)
 {
     do {
-        server.fd = accept(listener, NULL, NULL);
-        if (server.fd < 0)
-            die("accept on %s", endpoint_text(&at).s);
+        server.fd = accept_next(listener);
         know_endpoints(&server);
     } while (!same_endpoint(&server.peer, &client.local)); /* a stranger? The next one! */
 }
@@ -155,7 +155,7 @@ static void connect_both(void)
     listener = open_listener(&at, 5);
     struct endpoint here = local_endpoint(listener);
     client.fd = new_socket();
-    if (connect(client.fd, &here.sa, here.length) < 0)
+    if (connect_to(client.fd, &here) < 0)
         die("connect %s", endpoint_text(&here).s);
     know_endpoints(&client);
     accept_client();
@@ -166,7 +166,10 @@ static void connect_both(void)
 /* Sends, or receives, and says what came of it. */
 static void try_send(struct end *end, const char *who, const char *text)
 {
-    ssize_t n = send(end->fd, text, strlen(text), MSG_NOSIGNAL);
+    ssize_t n;
+    do
+        n = send(end->fd, text, strlen(text), MSG_NOSIGNAL);
+    while (interrupted(n));
     if (n < 0)
         say("    %s: send: %s (%s)\n", who, strerror(errno), errno_name(errno).s);
     else
@@ -176,7 +179,10 @@ static void try_send(struct end *end, const char *who, const char *text)
 static void try_recv(struct end *end, const char *who, int flags)
 {
     char bytes[64];
-    ssize_t n = recv(end->fd, bytes, sizeof bytes, flags);
+    ssize_t n;
+    do
+        n = recv(end->fd, bytes, sizeof bytes, flags);
+    while (interrupted(n));
     if (n < 0)
         say("    %s: recv: %s (%s)\n", who, strerror(errno), errno_name(errno).s);
     else
@@ -196,19 +202,17 @@ static void life(void)
     server.fd = listener;
     show("server: socket(), bind(), listen()", "-", "LISTEN");
     int other = new_socket();
-    if (connect(other, &at.sa, at.length) < 0)
+    if (connect_to(other, &at) < 0)
         die("connect %s", endpoint_text(&at).s);
 
     /* Our client asks for a connection (SYN) and gets no answer. It asks again, after a second. */
     client.fd = new_socket();
     if (fcntl(client.fd, F_SETFL, O_NONBLOCK) < 0)
         die("fcntl O_NONBLOCK of fd %d", client.fd);
-    if (connect(client.fd, &at.sa, at.length) < 0 && errno != EINPROGRESS)
+    if (connect(client.fd, &at.sa, at.length) < 0 && errno != EINPROGRESS && errno != EINTR)
         die("connect %s", endpoint_text(&at).s);
     show("client: connect(), but the server's queue is full", "SYN_SENT", "LISTEN");
-    int first = accept(listener, NULL, NULL);
-    if (first < 0)
-        die("accept on %s", endpoint_text(&at).s);
+    int first = accept_next(listener);
     close(other);
     close(first);
     show("server: accept() of another client: now there is room", "ESTABLISHED", "LISTEN");
@@ -228,16 +232,18 @@ static void life(void)
     if (fcntl(server.fd, F_SETFL, O_NONBLOCK) < 0)
         die("fcntl O_NONBLOCK of fd %d", server.fd);
     static char bytes[65536];
-    while (send(server.fd, bytes, sizeof bytes, MSG_NOSIGNAL) > 0)
-        ;
+    ssize_t n;
+    do
+        n = send(server.fd, bytes, sizeof bytes, MSG_NOSIGNAL);
+    while (n > 0 || interrupted(n));
     if (errno != EAGAIN)
         die("send to %s", endpoint_text(&server.peer).s);
     close_end(&server);
     show("server: send() until all buffers are full, close()", "FIN_WAIT2", "LAST_ACK");
 
     /* The client reads all of it, to the end. */
-    ssize_t n;
-    while ((n = recv(client.fd, bytes, sizeof bytes, 0)) > 0 || (n < 0 && errno == EAGAIN))
+    while ((n = recv(client.fd, bytes, sizeof bytes, 0)) > 0 || interrupted(n) ||
+           (n < 0 && errno == EAGAIN))
         if (n < 0)
             poll(NULL, 0, 1);
     if (n < 0)
@@ -253,7 +259,8 @@ static void close_and_shutdown(void)
 {
     title("2. shutdown() ends one direction, close() both");
     connect_both();
-    shutdown(client.fd, SHUT_WR);
+    if (shutdown(client.fd, SHUT_WR) < 0)
+        die("shutdown of fd %d", client.fd);
     show("client: shutdown(SHUT_WR)", "FIN_WAIT2", "CLOSE_WAIT");
     try_recv(&server, "server", 0);
     try_send(&server, "server", "answer");
@@ -279,7 +286,12 @@ static void reset_by_unread_data(void)
     connect_both();
     try_send(&client, "client", "question");
     struct pollfd wait = {.fd = server.fd, .events = POLLIN};
-    poll(&wait, 1, 3000); /* it has arrived, and nobody reads it */
+    int ready;
+    do
+        ready = poll(&wait, 1, 3000); /* it has arrived, and nobody reads it */
+    while (interrupted(ready));
+    if (ready < 0)
+        die("poll");
     close_end(&server);
     show("server: close(), and nothing read", "closed", "closed");
     try_recv(&client, "client", 0);
@@ -300,6 +312,18 @@ static void reset_by_linger(void)
     close_end(&client);
 }
 
+static int wait_for(pid_t child)
+{
+    int status;
+    pid_t ended;
+    do
+        ended = waitpid(child, &status, 0);
+    while (interrupted(ended));
+    if (ended < 0)
+        die("waitpid");
+    return status;
+}
+
 static void killed_by_sigpipe(void)
 {
     title("6. send() without MSG_NOSIGNAL, to a peer that has gone");
@@ -312,12 +336,11 @@ static void killed_by_sigpipe(void)
     if (child < 0)
         die("fork");
     if (child == 0) {
-        send(server.fd, "more", 4, 0);
+        while (interrupted(send(server.fd, "more", 4, 0)))
+            ;
         _exit(0);
     }
-    int status;
-    if (waitpid(child, &status, 0) < 0)
-        die("waitpid");
+    int status = wait_for(child);
     if (WIFSIGNALED(status))
         say("    server: send: killed by signal %d%s; a shell calls that status %d\n",
             WTERMSIG(status), WTERMSIG(status) == SIGPIPE ? " (SIGPIPE)" : "",
@@ -350,8 +373,7 @@ static void held_by_a_child(void)
     show("server: fork(), close()", "ESTABLISHED", "ESTABLISHED");
     try_recv(&client, "client", MSG_DONTWAIT);
     close(hold[1]);
-    if (waitpid(child, NULL, 0) < 0)
-        die("waitpid");
+    wait_for(child);
     show("the child has ended", "CLOSE_WAIT", "FIN_WAIT2");
     try_recv(&client, "client", 0);
     close_end(&client);
