@@ -14,9 +14,9 @@ program_of  = bin/$(firstword $(subst -, ,$(subst lessons/,,$1)))-$(basename $(n
 programs   := $(foreach c,$(sources),$(call program_of,$c))
 pages      := $(wildcard lessons/*/README.md)
 needed     := bats:bats ip:iproute2 ss:iproute2 strace:strace jq:jq perl:perl-base
-scripts    := .ci/run $(wildcard tests/*.bats tests/*.bash) tests/play tests/netns tests/need
+scripts    := .ci/run $(wildcard tests/*.bats tests/*.bash) tests/play tests/netns tests/need tests/bench
 
-.PHONY: all help tour test lint clean
+.PHONY: all help tour test bench lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
 
 # A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.)
@@ -55,6 +55,9 @@ test-%: all ## test one lesson: make test-06
 .PHONY: $(wildcard tests/*.bats)
 $(wildcard tests/*.bats):
 	@tests/netns bats $@
+
+bench: all ## measure the servers of 07 and 11 with up to 10,000 clients (half a minute): bin/bench.svg
+	@tests/netns tests/bench bin/bench.svg 2 10 50 100 1000 10000
 
 lint: ## check the style of C and shell sources (clang-format, cppcheck, shellcheck)
 	@tests/need clang-format:clang-format cppcheck:cppcheck shellcheck:shellcheck
