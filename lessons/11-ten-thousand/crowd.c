@@ -2,7 +2,7 @@
  *
  * Run:       bin/11-ten-thousand --quiet                (or bin/07-accept-many --quiet)
  *            bin/11-crowd --clients 10000 --active 50   in another terminal
- * Look for:  messages a second, and the memory that the server takes for each client.
+ * Look for:  what a message costs the server, and what a client costs it.
  *
  * All clients are sockets of this one process. Each has one message on its way at most: it sends,
  * waits for the answer, compares every byte, and sends the next one. No two messages are alike, so
@@ -56,7 +56,8 @@ static bool arrive(uint32_t i);
 static bool talk(uint32_t i);
 static bool speak(uint32_t i);
 static double latency(double part);
-static void look_at_servers(void);
+static void look_at_servers(bool again);
+static double processor_time(void);
 static uint64_t now(void);
 
 int main(int argc, char **argv)
@@ -95,28 +96,33 @@ int main(int argc, char **argv)
      *    only connected may still be in the queue: lesson 06.) The first one comes alone, and then
      *    we look at the memory of the server: what it has more at the end is for the others. */
     bool well = visit(0, 1, AT_ONCE, arrive);
-    look_at_servers();
+    look_at_servers(false);
     well = well && visit(1, count, AT_ONCE, arrive);
     say("connected: %u of %u, %u refused; %u answered\n", connected, count, refused, answered);
 
     /* 2. Some of them talk, all at once and for so many seconds. The others are silent. */
+    double used = processor_time();
     uint64_t begun = now();
     talk_until = begun + (uint64_t)seconds * 1000000000;
     well = well && visit(0, active, active, talk);
     double took = (double)(now() - begun) / 1e9;
     talk_until = 0;
+    used = processor_time() - used;
     if (messages > 0) {
         say("talked: %u of %u, for %.2f s: %llu messages, each came back as it was\n", active,
             count, took, (unsigned long long)messages);
         say("rate: %.0f messages a second\n", (double)messages / took);
         say("latency: %.1f us median, %.1f us 99th percentile\n", latency(0.5), latency(0.99));
+        if (used > 0)
+            say("cost: %.2f us of the server's processor time for a message\n",
+                used * 1e6 / (double)messages);
     }
 
     /* 3. Are all still there, also those who were silent? Each says something once more. */
     answered = 0;
     if (well && visit(0, count, AT_ONCE, speak))
         say("answered again: %u of %u, of which %u were silent\n", answered, count, count - active);
-    look_at_servers();
+    look_at_servers(true);
     free(clients);
     return ending || (well && answered == count) ? 0 : 1;
 }
@@ -436,11 +442,13 @@ static size_t find_listeners(const char *path, unsigned long *inodes, size_t roo
     return found;
 }
 
-/* What a process that listens there has. */
+/* A process that listens there: its sockets, and the bytes of memory that are its own. */
 struct process {
     char pid[24];
     long sockets, bytes;
 };
+static struct process servers[16];
+static size_t found;
 
 /* Looks at process `pid`: has it one of these sockets? How many in all, and how much memory that is
  * its own? Returns false where it has none of them, or we may not see it. */
@@ -466,7 +474,7 @@ static bool look_at(const char *pid, const unsigned long *inodes, size_t n, stru
             listens = listens || inode == inodes[i];
     }
     closedir(descriptors);
-    snprintf(path, sizeof path, "/proc/%.20s/smaps_rollup", pid); /* proc_pid_smaps(5) */
+    snprintf(path, sizeof path, "/proc/%.20s/smaps_rollup", pid); /* see proc(5) */
     FILE *file = fopen(path, "r");
     while (file != NULL && fgets(line, sizeof line, file) != NULL)
         sscanf(line, "Anonymous: %ld kB", &kilobytes);
@@ -476,27 +484,24 @@ static bool look_at(const char *pid, const unsigned long *inodes, size_t n, stru
     return listens && kilobytes >= 0;
 }
 
-/* Looks for the processes that listen at the server's endpoint. The second time it says what they
- * have more than the first time. */
-static void look_at_servers(void)
+/* Looks for the processes that listen at the server's endpoint (`again` false), or says what they
+ * have more than at that time. */
+static void look_at_servers(bool again)
 {
-    static struct process before[16];
-    static size_t found;
-    static bool again;
     unsigned long inodes[16];
     size_t n = find_listeners("/proc/net/tcp", inodes, 16);
     n += find_listeners("/proc/net/tcp6", inodes + n, 16 - n);
     DIR *processes = again ? NULL : opendir("/proc");
     for (struct dirent *p; processes != NULL && (p = readdir(processes)) != NULL && found < 16;)
-        if (isdigit((unsigned char)p->d_name[0]) && look_at(p->d_name, inodes, n, &before[found]))
+        if (isdigit((unsigned char)p->d_name[0]) && look_at(p->d_name, inodes, n, &servers[found]))
             found++;
     if (processes != NULL)
         closedir(processes);
     for (size_t i = 0; again && i < found; i++) {
         struct process after;
-        if (!look_at(before[i].pid, inodes, n, &after))
+        if (!look_at(servers[i].pid, inodes, n, &after))
             continue;
-        long more = after.sockets - before[i].sockets, bytes = after.bytes - before[i].bytes;
+        long more = after.sockets - servers[i].sockets, bytes = after.bytes - servers[i].bytes;
         say("memory: pid %s has %ld clients more, and %ld bytes more", after.pid, more, bytes);
         if (more >= 900) /* memory is counted in pages of 4096 bytes: with few, that says little */
             say(", %ld for each", bytes / more);
@@ -504,5 +509,25 @@ static void look_at_servers(void)
     }
     if (again && found == 0)
         say("memory: not to be seen; the server is another user's, or on another machine\n");
-    again = true;
+}
+
+/* Returns the processor time, in seconds, that these processes have used so far: what they did
+ * themselves, and what the kernel did for them. */
+static double processor_time(void)
+{
+    double ticks = 0;
+    for (size_t i = 0; i < found; i++) {
+        char path[64], line[1024] = "";
+        snprintf(path, sizeof path, "/proc/%.20s/stat", servers[i].pid); /* see proc(5) */
+        FILE *file = fopen(path, "r");
+        if (file == NULL)
+            continue;
+        unsigned long user, system;
+        if (fgets(line, sizeof line, file) != NULL && strrchr(line, ')') != NULL &&
+            sscanf(strrchr(line, ')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+                   &user, &system) == 2)
+            ticks += (double)user + (double)system;
+        fclose(file);
+    }
+    return ticks / (double)sysconf(_SC_CLK_TCK);
 }
