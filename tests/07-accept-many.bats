@@ -158,6 +158,10 @@ told_sockets() {
     serves
     # The server keeps what one recv has given it (16 kB) for each, and no more.
     (($(memory_of "$server") - before <= 4 * (16384 + 4096) + 2 * 4096))
+    # And it waits: it does not try again and again to send.
+    ticks=$(ticks)
+    sleep 0.3 # nothing is waited for here: this is how long we watch it
+    (($(ticks) - ticks <= 3))
     for n in 1 2 3 4; do
         cue "deaf-$n"
         saw "deaf-$n" '^all of it$'

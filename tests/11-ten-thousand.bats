@@ -111,10 +111,14 @@ stopped() {
 
 @test "the same over IPv6, and with the server of 07" {
     instead bin/07-accept-many --quiet '[::1]:6666'
+    start another bin/06-accept-one '[::1]:6667' # the crowd is not to look at this one,
+    saw another '^listen: '
+    start third bin/06-accept-one 127.0.0.1:6666 # nor at this one
+    saw third '^listen: '
     crowd --clients 200 '[::1]:6666'
     all_well 200 190
-    pid=$(number 'memory: pid ([0-9]+) has 199 clients more')
-    ((pid == server))
+    [[ $(number '^memory: pid ([0-9]+) has 199 clients more') == "$server" ]]
+    [[ $(grep -c '^memory: ' "$log/crowd") == 1 ]]
 }
 
 @test "the server waits with epoll_wait and never with poll; what it tells is what it does" {
@@ -230,7 +234,7 @@ stopped() {
 }
 
 @test "two servers share one port with --share-port, and the crowd is dealt out among them" {
-    run -1 bin/11-ten-thousand --share-port # the first one does not share
+    run -1 timeout 5 bin/11-ten-thousand --share-port # the first one does not share
     [[ $output == *"bind 127.0.0.1:6666: Address already in use (EADDRINUSE)"* ]]
     instead bin/11-ten-thousand --quiet --share-port
     start second bin/11-ten-thousand --quiet --share-port
