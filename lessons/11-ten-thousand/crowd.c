@@ -512,22 +512,16 @@ static void look_at_servers(bool again)
 }
 
 /* Returns the processor time, in seconds, that these processes have used so far: what they did
- * themselves, and what the kernel did for them. */
+ * themselves, and what the kernel did for them. Each process has a clock for that. */
 static double processor_time(void)
 {
-    double ticks = 0;
+    double seconds = 0;
     for (size_t i = 0; i < found; i++) {
-        char path[64], line[1024] = "";
-        snprintf(path, sizeof path, "/proc/%.20s/stat", servers[i].pid); /* see proc(5) */
-        FILE *file = fopen(path, "r");
-        if (file == NULL)
-            continue;
-        unsigned long user, system;
-        if (fgets(line, sizeof line, file) != NULL && strrchr(line, ')') != NULL &&
-            sscanf(strrchr(line, ')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-                   &user, &system) == 2)
-            ticks += (double)user + (double)system;
-        fclose(file);
+        clockid_t clock;
+        struct timespec t;
+        if (clock_getcpuclockid((pid_t)atol(servers[i].pid), &clock) == 0 &&
+            clock_gettime(clock, &t) == 0)
+            seconds += (double)t.tv_sec + (double)t.tv_nsec / 1e9;
     }
-    return ticks / (double)sysconf(_SC_CLK_TCK);
+    return seconds;
 }
