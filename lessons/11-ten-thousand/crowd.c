@@ -417,7 +417,7 @@ static size_t find_listeners(const char *path, unsigned long *inodes, size_t roo
 {
     uint32_t words[4] = {0};
     char here[48], anywhere[48], local[48];
-    size_t found = 0;
+    size_t listeners = 0;
     bool six = strchr(path, '6') != NULL;
     FILE *file = fopen(path, "r");
     if (file == NULL)
@@ -434,12 +434,13 @@ static size_t find_listeners(const char *path, unsigned long *inodes, size_t roo
         snprintf(here, sizeof here, "%08X%08X%08X%08X:%04X", words[0], words[1], words[2], words[3],
                  (unsigned)port);
     char line[512];
-    while (found < room && fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, "%*u: %47s %*s 0A %*s %*s %*s %*u %*u %lu", local, &inodes[found]) == 2 &&
+    while (listeners < room && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "%*u: %47s %*s 0A %*s %*s %*s %*u %*u %lu", local, &inodes[listeners]) ==
+                2 &&
             (strcmp(local, here) == 0 || strcmp(local, anywhere) == 0))
-            found++;
+            listeners++;
     fclose(file);
-    return found;
+    return listeners;
 }
 
 /* A process that listens there: its sockets, and the bytes of memory that are its own. */
