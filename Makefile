@@ -27,9 +27,9 @@ programs   := $(foreach c,$(sources),$(call program_of,$c))
 pages      := $(wildcard lessons/*/README.md)
 shown      := ip:iproute2 ss:iproute2 strace:strace tcpdump:tcpdump script:bsdutils
 needed     := $(shown) bats:bats jq:jq perl:perl-base
-scripts    := .ci/run common/lab $(wildcard tests/*.bats tests/*.bash) $(addprefix tests/,play netns need)
+scripts    := .ci/run common/lab $(wildcard tests/*.bats tests/*.bash) $(addprefix tests/,play netns need bench)
 
-.PHONY: all help tour test faults slides test-slides lint clean
+.PHONY: all help tour test faults bench slides test-slides lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
 
 # A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.)
@@ -82,6 +82,9 @@ $(wildcard tests/*.bats):
 faults: all ## make every call of every program fail, with every error (minutes)
 	@tests/need $(needed)
 	@FAULTS_ALL=1 tests/netns bats tests/faults.bats
+
+bench: all ## measure the servers of 07 and 11 with up to 10,000 clients (half a minute): bin/bench.svg
+	@tests/netns tests/bench bin/bench.svg 2 10 50 100 1000 10000
 
 # Marp, which builds the slides, comes from npm and goes into bin/. The PDF takes a browser.
 marp     = bin/marp-4.5.1

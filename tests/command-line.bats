@@ -76,13 +76,13 @@ try() {
 }
 
 # arguments PROGRAM   sets args to what the program needs to do something that ends, or waits for a
-# client. (05-connect needs a server: one is started. 09-buffers is one with --reader.)
+# client. (05-connect and 11-crowd need a server: one is started. 09-buffers is one with --reader.)
 arguments() {
     args=()
     [[ ${usage[$1]} == *HOST:PORT* ]] || return 0
     args=(127.0.0.1:0)
     [[ ${usage[$1]} != *"[--reader]"* ]] || args=(--reader 127.0.0.1:0)
-    [[ $1 == bin/05-connect ]] || return 0
+    [[ $1 == bin/05-connect || $1 == bin/11-crowd ]] || return 0
     start server bin/07-accept-many 127.0.0.1:0
     saw server '^listen: .*waiting'
     args=("$(sed -nE 's/^listen: fd [0-9]+ is ([^,]+),.*/\1/p' "$log/server")")

@@ -1,0 +1,1 @@
+07-accept-many.bats
