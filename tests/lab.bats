@@ -7,12 +7,13 @@ load helpers
 setup_file() {
     common/lab up || export no_lab="this system allows no lab ('common/lab up' says why)"
     common/lab down
+    before=$(the_machine)
+    export before
 }
 
 setup() {
     [[ -z ${no_lab-} ]] || skip "$no_lab"
     lab=$BATS_TEST_DIRNAME/../common/lab
-    before=$(the_machine)
 }
 
 # the_machine   what must be the same before and after: its interfaces, addresses, routes, names of

@@ -121,9 +121,9 @@ claims() {
     run -0 perl tests/well-formed.pl slides/figures/*.svg
     for figure in slides/figures/*.svg; do
         echo "$figure"
-        grep -qE "^<svg xmlns=\"http://www.w3.org/2000/svg\" $size $labels>$" "$figure"
-        grep -qE '^  <title id="title">[^<]{8,}</title>$' "$figure"
-        grep -qE '^  <desc id="desc">[^<]{40,}</desc>$' "$figure"
+        tr -s '\n ' ' ' <"$figure" >"$log/figure"
+        grep -qE "^<svg xmlns=\"http://www.w3.org/2000/svg\" $size $labels>" "$log/figure"
+        grep -qE '<title id="title">[^<]{8,}</title> <desc id="desc">[^<]{40,}</desc>' "$log/figure"
         grep -qF 'prefers-color-scheme: dark' "$figure"
         run ! grep -nE '<(script|image|foreignObject)|href=|@import|url\([^#]' "$figure"
     done
