@@ -52,10 +52,11 @@ static bool is_listener(const char *line, long port, unsigned long *inode)
 static int say_listeners(const char *table, long port)
 {
     FILE *file = fopen(table, "r");
-    if (file == NULL && errno == ENOENT)
+    if (file == NULL) {
+        if (errno != ENOENT)
+            die("open %s", table);
         return 0; /* a kernel without IPv6 */
-    if (file == NULL)
-        die("open %s", table);
+    }
     int found = 0;
     char line[512];
     unsigned long inode;

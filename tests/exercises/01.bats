@@ -1,4 +1,5 @@
 # Exercise 01: the addresses at which another PC can reach this one. The oracle is `ip addr`.
+# shellcheck disable=SC2154,SC2030,SC2031,SC2016 # as in the tests of the lessons
 load checks
 
 # build LINE...   sets up a machine: each line is for `ip`. Where the system allows no namespace, the

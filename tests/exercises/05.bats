@@ -1,4 +1,5 @@
 # Exercise 05: which ports from 6660 to 6670 of this machine answer. The listeners are Perl's.
+# shellcheck disable=SC2154,SC2030,SC2031,SC2016 # as in the tests of the lessons
 load checks
 
 setup() {

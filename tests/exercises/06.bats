@@ -1,4 +1,5 @@
 # Exercise 06: a server that sends the time of day. The clients are Perl's.
+# shellcheck disable=SC2154,SC2030,SC2031,SC2016 # as in the tests of the lessons
 load checks
 
 # tells_time [HOW]   a client that says nothing gets one line with the time, and then the end.

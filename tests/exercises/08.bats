@@ -1,4 +1,5 @@
 # Exercise 08: the other end of each connection. Tuples as ss prints them; one check has real ones.
+# shellcheck disable=SC2154,SC2030,SC2031,SC2016 # as in the tests of the lessons
 load checks
 
 setup() {

@@ -1,4 +1,5 @@
 # Exercise 09: messages with their length in front. The other end is Perl's.
+# shellcheck disable=SC2154,SC2030,SC2031,SC2016 # as in the tests of the lessons
 load checks
 
 # Perl: `sent` sends pieces, each when all before it has been taken from the input buffer.

@@ -1,4 +1,5 @@
 # Exercise 10: send a file, half-close, and get its size back. The other end is Perl's.
+# shellcheck disable=SC2154,SC2030,SC2031,SC2016 # as in the tests of the lessons
 load checks
 
 # counts BYTES [SCRIPT]   a client of the server sends so much, finishes, and gets the number back.

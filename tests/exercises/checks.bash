@@ -81,7 +81,7 @@ prints() {
 # refuses WHY PATTERN   `try` ended with exit status 1, nothing on stdout, and a line on stderr that
 # matches.
 refuses() {
-    ((status == 1)) && [[ -z $output && $errors =~ $2 ]] || not_yet \
+    [[ $status == 1 && -z $output && $errors =~ $2 ]] || not_yet \
         "$1: exit status 1,"$'\n'"nothing on stdout, and a message on stderr" "$(how_it_went)"
 }
 
@@ -145,6 +145,7 @@ told() {
 
 # ends_by_signal   SIGTERM ends the program within 3 seconds, cleanly.
 ends_by_signal() {
+    runs "it goes on until ^C"
     kill -TERM "$server"
     local deadline=$((SECONDS + 3))
     while kill -0 "$server" 2>/dev/null; do
