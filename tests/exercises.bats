@@ -1,4 +1,5 @@
 # What a student sees of the exercises, whatever exercise.c is: a copy of the course has another one.
+# shellcheck disable=SC2154,SC2016 # what helpers.bash and bats set; the scripts in single quotes are Perl's
 load helpers
 
 setup() {
