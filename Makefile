@@ -14,8 +14,7 @@ program_of  = bin/$(firstword $(subst -, ,$(subst lessons/,,$1)))-$(basename $(n
 programs   := $(foreach c,$(sources),$(call program_of,$c))
 pages      := $(wildcard lessons/*/README.md)
 needed     := bats:bats ip:iproute2 ss:iproute2 strace:strace jq:jq perl:perl-base
-scripts    := .ci/run $(wildcard tests/*.bats tests/*.bash) tests/play tests/netns tests/need \
-              $(wildcard tests/exercises/*.ba* tests/exercises/check tests/exercises/progress tests/solutions/run)
+scripts    := .ci/run $(wildcard tests/*.bats tests/*.bash) tests/play tests/netns tests/need
 
 .PHONY: all help tour test lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
@@ -57,12 +56,21 @@ test-%: all ## test one lesson: make test-06
 $(wildcard tests/*.bats):
 	@tests/netns bats $@
 
+lint: ## check the style of C and shell sources (clang-format, cppcheck, shellcheck)
+	@tests/need clang-format:clang-format cppcheck:cppcheck shellcheck:shellcheck
+	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/solutions/*.c
+	cppcheck --quiet --std=c11 --enable=warning,style,performance,portability --inline-suppr \
+	    --suppress=missingIncludeSystem --error-exitcode=1 -Icommon common lessons tests/solutions
+	shellcheck --exclude=SC2034,SC2154 $(scripts) # variables cross files here: `load helpers`
+
 # The exercises. What the student writes, lessons/06-accept-one/exercise.c, becomes bin/06-exercise;
 # bin/06-exercise.checks is what its checks have said. A source that does not compile is no error
 # here: the checks begin with the compiler's message.
 exercises   := $(foreach e,$(wildcard lessons/*/exercise.c),$(basename $(call program_of,$e)))
 for_checks  := $(wildcard tests/exercises/*[!0-9].* tests/exercises/check tests/*.bash tests/*.pm)
 check_tools := bats:bats ip:iproute2 ss:iproute2 perl:perl-base
+scripts     += $(wildcard tests/exercises/*.ba* tests/exercises/check tests/exercises/progress) \
+               tests/solutions/run
 
 bin/%-exercise: $$(wildcard lessons/$$*-*/exercise.c) bin/common.o
 	@rm -f $@
@@ -89,13 +97,6 @@ solutions: bin/common.o ## check the checks: solutions pass them, near-misses an
 
 .PHONY: progress solutions
 .PRECIOUS: bin/%-exercise bin/%-exercise.checks
-
-lint: ## check the style of C and shell sources (clang-format, cppcheck, shellcheck)
-	@tests/need clang-format:clang-format cppcheck:cppcheck shellcheck:shellcheck
-	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/solutions/*.c
-	cppcheck --quiet --std=c11 --enable=warning,style,performance,portability --inline-suppr \
-	    --suppress=missingIncludeSystem --error-exitcode=1 -Icommon common lessons tests/solutions
-	shellcheck --exclude=SC2034,SC2154 $(scripts) # variables cross files here: `load helpers`
 
 clean: ## remove what make has built
 	rm -rf bin
