@@ -38,7 +38,10 @@ hears() { # NAME TEXT [COUNT]
     count=$(($(wc -l <"$log/$1") + 1))
     cue "$1" "hear ${3:-$(($(printf %b "${2//\"/}" | wc -c)))}"
     eventually lines "$1" "$count" >/dev/null || not_yet "$1 hears $2" "nothing for 5 seconds"
-    same "$1 hears $2" "$1 hears $(sed -n "${count}p" "$log/$1")"
+    heard="$1 hears $(sed -n "${count}p" "$log/$1")"
+    [[ $heard != *", then "* ]] || sleep 0.1 # has the chat ended? A moment, for it to be so
+    [[ $heard != *", then "* ]] || runs "$1 hears $2"
+    same "$1 hears $2" "$heard"
 }
 
 lines() {

@@ -106,7 +106,7 @@ said() {
 runs() {
     kill -0 "$server" 2>/dev/null || {
         ended "$server"
-        not_yet "${1:-a program that goes on}" "$(ending_of "$status"); it said: $(said)"
+        not_yet "${1:-a program that goes on}" "$(ending_of "$status"); it said:"$'\n'"$(said)"
     }
 }
 
@@ -122,8 +122,8 @@ serve() {
     until listens; do
         runs "a server that listens at $at"
         ((SECONDS <= deadline)) || not_yet "a server that listens at $at" \
-            "after 5 seconds it runs, and has these sockets (ss -tanp): $(sockets_of "$server" |
-                in_lines "$(cat)"); it said: $(said)"
+            "after 5 seconds it runs, with these sockets (ss -tanp): $(in_lines \
+                "$(sockets_of "$server")")"$'\n'"it said: $(said)"
         sleep 0.01
     done
 }
@@ -154,7 +154,8 @@ ends_by_signal() {
         sleep 0.01
     done
     ended "$server"
-    ((status == 0)) || not_yet "^C and SIGTERM end it, exit status 0" "$(ending_of "$status")"
+    ((status == 0)) || not_yet "^C and SIGTERM end it, exit status 0" \
+        "$(ending_of "$status"); it said:"$'\n'"$(said)"
 }
 
 # has_ipv6   does this machine have IPv6?
