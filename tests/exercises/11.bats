@@ -82,9 +82,10 @@ crowd() {
     bounded=(bash -c 'ulimit -f 1024 -n 20; exec "$@"' -)
     serve
     join anna ben
-    guest others 'our @all = map { connected($ARGV[0]) } 1 .. 30; my $away = 0; cue();
+    guest others 'our @all = map { connected($ARGV[0]) } 1 .. 30; my $away = 0; print "in\n"; cue();
         for my $s (@all[20 .. 29]) { $away++ if (ready($s, 0, 3))[0] }
         print $away == 10 ? "turned away\n" : "left to wait\n"; cue()' "$at"
+    saw others '^in'
     cue others
     told others '^(turned|left)' "the last 10 of 32 clients are turned away"
     same "the last 10 of 32 clients are turned away" \
