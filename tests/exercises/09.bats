@@ -81,7 +81,7 @@ sends() {
 }
 
 @test "it sends all of a long message, also when ^Z and fg interrupt it" {
-    guest other 'my $s = accepted($ARGV[0], 4096); print "accepted\n"; cue();
+    guest other 'my $s = accepted($ARGV[0]); print "accepted\n"; cue();
         my $all = get($s); print length $all, " bytes, ";
         open my $f, "<", $ARGV[1]; my $line = <$f>; chomp $line;
         print $all eq "\0\x0f\x42\x40$line" ? "as sent" : "not as sent", "\n"' "$at" "$log/long"

@@ -90,7 +90,7 @@ counts() {
 
 @test "the client sends all, also when ^Z and fg interrupt it" {
     random_bytes 9000000 "$log/file"
-    guest other 'my $s = accepted($ARGV[0], 4096); print "accepted\n"; cue(); my $all = get($s);
+    guest other 'my $s = accepted($ARGV[0]); print "accepted\n"; cue(); my $all = get($s);
         open my $f, "<:raw", $ARGV[1]; local $/; print length $all, " bytes", $all eq <$f> ? "\n" : ", not as in the file\n";
         put($s, "9000000\n")' "$at" "$log/file"
     saw other '^listening'
