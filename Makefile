@@ -109,10 +109,10 @@ test-slides: slides ## look at each slide in a browser; make test reads their te
 lint: ## look for mistakes in C and shell sources (clang-format, clang-tidy, cppcheck, shellcheck)
 	@tests/need clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck \
 	    shellcheck:shellcheck
-	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/*.c tests/fuzz/*.c
+	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/*.c tests/fuzz/*.c tests/solutions/*.c
 	cppcheck --quiet --std=c11 --enable=warning,style,performance,portability --inline-suppr \
-	    --suppress=missingIncludeSystem --error-exitcode=1 -Icommon common lessons
-	printf '%s\n' common/*.c lessons/*/*.c tests/*.c | xargs -P "$$(nproc)" -I % \
+	    --suppress=missingIncludeSystem --error-exitcode=1 -Icommon common lessons tests/solutions
+	printf '%s\n' common/*.c lessons/*/*.c tests/*.c tests/solutions/*.c | xargs -P "$$(nproc)" -I % \
 	    clang-tidy --quiet % -- -std=c17 -D_POSIX_C_SOURCE=200809L -Icommon 2>/dev/null
 	shellcheck --exclude=SC2034,SC2154 $(scripts) # variables cross files here: `load helpers`
 
@@ -129,6 +129,41 @@ $(fuzzed): fuzz-%: | bin
 	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o bin/fuzz/$* tests/fuzz/$*.c
 	bin/fuzz/$* -max_total_time=$(FUZZ_SECONDS) -max_len=400 -timeout=5 -verbosity=0 \
 	    -print_final_stats=1 -artifact_prefix=bin/fuzz/$*- bin/fuzz/$*.found tests/fuzz/$*
+
+# The exercises. What the student writes, lessons/06-accept-one/exercise.c, becomes bin/06-exercise;
+# bin/06-exercise.checks is what its checks have said. A source that does not compile is no error
+# here: the checks begin with the compiler's message.
+exercises   := $(foreach e,$(wildcard lessons/*/exercise.c),$(basename $(call program_of,$e)))
+for_checks  := $(wildcard tests/exercises/*[!0-9].* tests/exercises/check tests/*.bash tests/*.pm)
+check_tools := bats:bats ip:iproute2 ss:iproute2 perl:perl-base
+scripts     += $(wildcard tests/exercises/*.ba* tests/exercises/check tests/exercises/progress) \
+               tests/solutions/run
+
+bin/%-exercise: $$(wildcard lessons/$$*-*/exercise.c) bin/common.o
+	@rm -f $@
+	@$(compile) -MMD -o $@ $(filter %.c %.o,$^) $(LDFLAGS) 2>$@.compiler || true
+
+bin/%-exercise.checks: bin/%-exercise tests/exercises/%.bats $(for_checks)
+	@tests/exercises/check $* >/dev/null || true
+
+exercise-%: bin/%-exercise ## what works of your exercise: make exercise-06
+	@tests/need $(check_tools)
+	@tests/exercises/check $*
+
+check-%: exercise-% ## the same, by its other name
+	@:
+
+progress: ## which exercises are done, and where to go on
+	@tests/need $(check_tools)
+	@$(MAKE) --no-print-directory -s -k -j "$$($(at_once))" $(exercises:=.checks)
+	@tests/exercises/progress
+
+solutions: bin/common.o ## check the checks: solutions pass them, near-misses and empty exercises fail
+	@tests/need $(check_tools) clang:clang
+	@compile='$(compile)' at_once=$$($(at_once)) tests/solutions/run
+
+.PHONY: progress solutions
+.PRECIOUS: bin/%-exercise bin/%-exercise.checks
 
 clean: ## remove what make has built
 	rm -rf bin

@@ -1,0 +1,134 @@
+# What a student sees of the exercises, whatever exercise.c is: a copy of the course has another one.
+# shellcheck disable=SC2154,SC2016 # what helpers.bash and bats set; the scripts in single quotes are Perl's
+load helpers
+
+setup() {
+    course=$log/course
+    mkdir "$course"
+    cp -r Makefile common tests "$course"
+    for lesson in lessons/02*/ lessons/06*/; do
+        mkdir -p "$course/$lesson"
+        cp "$lesson/README.md" "$course/$lesson"
+        echo 'int main(void) { return 0; }' >"$course/$lesson/exercise.c"
+    done
+    exercise=$course/lessons/06-accept-one/exercise.c
+}
+
+# The environment of a student: nothing of the make and the bats that run these tests.
+outside=$(tr : '\n' <<<"$PATH" | grep -v bats | paste -sd :)
+plain=(env -i PATH="$outside" NO_COLOR=1 PLAYED_IN="${PLAYED_IN-}")
+
+# makes TARGET   what the student sees in the copy is in $output, in $status the exit status.
+makes() {
+    run "${plain[@]}" timeout -s KILL 60 make -s -C "$course" "$1" CFLAGS=-O0 </dev/null
+    echo "$output"
+}
+
+# shows TEXT
+shows() {
+    [[ $output == *"$1"* ]]
+}
+
+@test "a source that does not compile: the compiler's message and a line of help, no checks" {
+    echo 'int main(void) { retrun 0; }' >"$exercise"
+    makes exercise-06
+    ((status != 0))
+    shows "lessons/06-accept-one/exercise.c:1:18: error: "
+    shows "not yet  it compiles"
+    [[ $output != *works* && $output != *".bats"* ]]
+    makes progress
+    shows "06 Accept one        does not compile"
+}
+
+@test "what works and what does not is told in plain words, without bats' own" {
+    cp tests/solutions/06.c "$exercise"
+    sed -i 's/while (!ending)/while (true)/' "$exercise"
+    makes check-06
+    ((status != 0))
+    shows "  works    it goes on: a second and a third client get the time, too"
+    shows "  not yet  ^C ends it"
+    shows "           expected: "
+    shows "           seen:     "
+    shows "The task, and three hints: lessons/06-accept-one/README.md, under Make."
+    [[ $output != *"in test file"* && $output != *$'\e'* ]]
+}
+
+@test "what works is done, and stays done until something changes" {
+    cp tests/solutions/06.c "$exercise"
+    makes exercise-06
+    ((status == 0))
+    shows "All 7 checks work: exercise 06 is done."
+    touch "$log/before"
+    makes progress
+    ((status == 0))
+    shows "06 Accept one        done"
+    shows "1 of 2 exercises are done."
+    shows "Go on with 02 Bind: the task is in lessons/02-bind/README.md, under Make."
+    [[ $course/bin/06-exercise.checks -ot $log/before ]] # it was not checked again
+    [[ $course/bin/02-exercise.checks -nt $log/before ]]
+    echo 'int main(void) { return 0; }' >"$exercise"
+    makes progress
+    shows "06 Accept one        0 of 7 checks work"
+    shows "0 of 2 exercises are done."
+}
+
+@test "a program that never ends, heeds no signal and prints without end is no danger" {
+    cat >"$course/lessons/02-bind/exercise.c" <<'C'
+#include <signal.h>
+#include <stdio.h>
+int main(int count, char **argument)
+{
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    (void)argument;
+    for (;;)
+        if (count > 1)
+            puts("\033[31mwhatever");
+}
+C
+    makes exercise-02
+    ((status != 0))
+    shows "seen:     it printed more than 1 MB"
+    shows "?[31mwhatever"
+    [[ $output != *$'\e'* ]]
+    (($(wc -l <<<"$output") < 100))
+    cat >"$exercise" <<'C'
+#include "common.h"
+#include <poll.h>
+#include <signal.h>
+int main(int argc, char **argv)
+{
+    struct endpoint at = parse_endpoint(read_arguments(argc, argv, "", NULL, "HOST:PORT"));
+    open_listener(&at, 5);
+    signal(SIGTERM, SIG_IGN);
+    for (;;)
+        poll(NULL, 0, -1);
+}
+C
+    "${plain[@]}" make -s -C "$course" bin/06-exercise
+    run "${plain[@]}" EXERCISE="$course/bin/06-exercise" timeout -s KILL 30 \
+        tests/netns bats -f '^.C ends' tests/exercises/06.bats
+    shows "3 seconds after SIGTERM it still ran"
+    ((status == 1))
+}
+
+@test "a port that another program has is that program's fault" {
+    start stranger perl -Itests -MPeer -e 'my $s = owner("127.0.0.1:6661"); listen $s, 1; print "listening\n"; cue()'
+    saw stranger '^listening'
+    cp tests/solutions/06.c "$exercise"
+    # As on a machine that allows no namespace.
+    printf '#!/bin/sh\nexec "$@"\n' >"$course/tests/netns"
+    plain+=(PLAYED_IN=)
+    makes exercise-06
+    ((status != 0))
+    shows "  unknown  a client that says nothing receives a line"
+    shows "another program has 127.0.0.1:6661: \"perl\", pid $pid. End that one, then try again"
+    [[ $output != *"not yet"* ]]
+    [[ ! -e $course/bin/06-exercise.checks ]] # to be checked again
+}
+
+@test "there is no exercise 99" {
+    makes exercise-99
+    ((status != 0))
+    shows "There is no exercise '99'. There are: 02 06"
+}

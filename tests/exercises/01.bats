@@ -1,0 +1,64 @@
+# Exercise 01: the addresses at which another PC can reach this one. The oracle is `ip addr`.
+# shellcheck disable=SC2154,SC2030,SC2031,SC2016 # as in the tests of the lessons
+load checks
+
+# build LINE...   sets up a machine: each line is for `ip`. Where the system allows no namespace, the
+# program is checked on this machine, as it is.
+build() {
+    machine
+    [[ -z ${inside[*]} ]] || printf '%s\n' "$@" | "${inside[@]}" ip -batch -
+}
+
+# card NAME   is what `ip` is to do for an interface that is up. (It is a bridge with nothing in it.)
+card() {
+    printf '%s\n' "link add name $1 type bridge" "link set $1 addrgenmode none" "link set $1 up"
+}
+
+# agrees   the program prints what it should, in any order.
+agrees() {
+    local expected
+    expected=$("${inside[@]}" ip -o addr show up |
+        awk '$2 != "lo" { sub("/.*", "", $4); print $4 }' | sort)
+    try
+    output=$(sort <<<"$output")
+    prints "$expected"
+}
+
+setup() { :; }
+
+@test "it prints the IPv4 address of an interface that is up" {
+    build "$(card eth0)" "addr add 192.168.0.101/24 dev eth0"
+    agrees
+}
+
+@test "it prints every address of every interface, IPv6 too, one a line" {
+    build "$(card eth0)" "$(card eth1)" \
+        "addr add 192.168.0.101/24 dev eth0" "addr add 192.168.0.102/24 dev eth0" \
+        "addr add 2001:db8::7/64 dev eth0 nodad" "addr add 10.1.2.3/8 dev eth1"
+    agrees
+}
+
+@test "it prints no loopback address, neither 127.0.0.1 nor ::1 nor another" {
+    build "$(card eth0)" "addr add 192.168.0.101/24 dev eth0" "addr add 127.5.5.5/8 dev lo"
+    agrees
+}
+
+@test "it prints no address of an interface that is down" {
+    build "$(card eth0)" "addr add 192.168.0.101/24 dev eth0" \
+        "link add name eth1 type bridge" "addr add 10.9.9.9/24 dev eth1"
+    agrees
+}
+
+@test "it prints a link-local IPv6 address alone: what follows % is a name on this machine only" {
+    build "$(card eth0)" "addr add 192.168.0.101/24 dev eth0" "addr add fe80::7/64 dev eth0 nodad"
+    agrees
+}
+
+@test "an interface without an address is no problem" {
+    build "$(card eth0)" "$(card eth1)" "addr add 192.168.0.101/24 dev eth1"
+    # In the list of getifaddrs() a tunnel has no address at all, not even one of hardware. (Not
+    # every machine lets us make one.)
+    "${inside[@]}" ip tuntap add dev tun7 mode tun 2>/dev/null || :
+    agrees
+    [[ -z ${inside[*]} ]] || "${inside[@]}" ip link del tun7 2>/dev/null || :
+}

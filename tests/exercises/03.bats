@@ -1,0 +1,86 @@
+# Exercise 03: wait until a port is free, then take it.
+# shellcheck disable=SC2154,SC2030,SC2031,SC2016 # as in the tests of the lessons
+load checks
+
+# owned   another program has the port.
+owned() {
+    guest owner 'our $s = owner($ARGV[0]); print "bound\n"; cue()' "$at"
+    owner=$pid
+    saw owner '^bound'
+}
+
+# waits   the program says that it waits.
+waits() {
+    begin "$at"
+    local deadline=$((SECONDS + 5))
+    until grep -q '^waiting: ' "$log/server"; do
+        runs 'a line "waiting: ..." while another program has the port'
+        if grep -q '^bind: ' "$log/server" || ((SECONDS > deadline)); then
+            not_yet 'a line "waiting: ..." while another program has the port' "$(said)"
+        fi
+        sleep 0.01
+    done
+}
+
+# takes   it says that it has the port; and so it is: nobody else gets it.
+takes() {
+    local deadline=$((SECONDS + 5))
+    until grep -q '^bind: ' "$log/server"; do
+        runs "a line \"bind: fd 3 is $at\""
+        ((SECONDS <= deadline)) || not_yet "a line \"bind: fd 3 is $at\"" "$(said)"
+        sleep 0.01
+    done
+    grep -qE "^bind: fd [0-9]+ is $at\$" "$log/server" || not_yet "a line \"bind: fd 3 is $at\"" "$(said)"
+    ask 'eval { owner($ARGV[0]) }; print $@ || "got it"' "$at"
+    [[ $output == *"already in use"* ]] ||
+        not_yet "nobody else can bind $at now" "another program could"
+}
+
+@test "a free port it takes at once" {
+    begin "$at"
+    takes
+    ! grep '^waiting' "$log/server" || not_yet "no word of waiting" "$(said)"
+}
+
+@test "it waits as long as another program has the port, and then takes it" {
+    owned
+    waits
+    runs "it waits"
+    ! grep -q '^bind: ' "$log/server" || not_yet "it waits" "$(said)"
+    cue owner
+    ended "$owner"
+    takes
+}
+
+@test "it says only once that it waits" {
+    owned
+    waits
+    sleep 0.5 # five times a tenth of a second
+    count=$(grep -c '^waiting: ' "$log/server")
+    ((count == 1)) || not_yet '1 line "waiting: ..."' "$count of them after half a second"
+}
+
+@test "it does not keep a processor busy while it waits" {
+    owned
+    waits
+    asleep=0
+    for ((i = 0; i < 20; i++)); do
+        read -r _ _ state _ <"/proc/$server/stat" || runs "it waits"
+        [[ $state == R ]] || ((++asleep))
+        sleep 0.02
+    done
+    ((asleep >= 10)) || not_yet "it sleeps between two attempts" \
+        "looked at 20 times, it was busy $((20 - asleep)) times"
+}
+
+@test "^C ends it while it waits" {
+    owned
+    waits
+    ends_by_signal
+}
+
+@test "an address that is not this machine's is an error, and no reason to wait" {
+    try "203.0.113.7:$port"
+    refuses "203.0.113.7 is no address of this machine (EADDRNOTAVAIL)" \
+        'EADDRNOTAVAIL|Cannot assign requested address'
+}

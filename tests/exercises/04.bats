@@ -1,0 +1,65 @@
+# Exercise 04: which program listens on a port. The listeners are Perl's.
+# shellcheck disable=SC2154,SC2030,SC2031,SC2016 # as in the tests of the lessons
+load checks
+
+# listener ENDPOINT   another program listens there; its line is added to $expected.
+expected=
+listener() {
+    guest "listener-$1" 'our $s = owner($ARGV[0]); listen $s, 5 or die; print "listening\n"; cue()' "$1"
+    expected+="${expected:+$'\n'}pid $pid \"perl\""
+    saw "listener-$1" '^listening'
+}
+
+@test "it tells the program that listens on the port" {
+    listener "$at"
+    try "$port"
+    prints "$expected"
+}
+
+@test "it finds a listener at an IPv6 address, too" {
+    has_ipv6 || return 0
+    listener "[::1]:$port"
+    try "$port"
+    prints "$expected"
+}
+
+@test "it tells all of them: two programs can listen on one port, at two addresses" {
+    listener "$at"
+    listener "127.0.0.2:$port"
+    try "$port"
+    output=$(sort -n -k 2 <<<"$output")
+    prints "$(sort -n -k 2 <<<"$expected")"
+}
+
+@test "a program that only has a connection on the port does not listen" {
+    guest server 'our $s = accepted($ARGV[0]); print "accepted\n"; cue()' "$at"
+    saw server '^listening'
+    guest client 'our $s = connected($ARGV[0]); print "connected\n"; cue()' "$at"
+    saw server '^accepted' # and from now on nobody listens there
+    try "$port"
+    refuses "two ends of a connection, and no listener" 'nobody listens'
+    listener "127.0.0.2:$port"
+    try "$port"
+    prints "$expected"
+}
+
+@test "another port is another port, at whichever end of a connection it stands" {
+    listener "127.0.0.1:$((port + 1000))"
+    line=$expected
+    guest client 'our $s = connected($ARGV[0]); print name(getsockname $s), "\n"; cue()' \
+        "127.0.0.1:$((port + 1000))"
+    saw client '^127'
+    read -r local <"$log/client"
+    try "${local##*:}"
+    refuses "port ${local##*:} is a client's: nobody listens there" 'nobody listens'
+    try "$((port + 1000))"
+    prints "$line"
+}
+
+@test "where nobody listens it says so, with exit status 1" {
+    listener "127.0.0.1:$((port + 1000))"
+    try "$port"
+    refuses "nobody listens on $port" 'nobody listens'
+    try "$((port + 1000))"
+    prints "$expected"
+}

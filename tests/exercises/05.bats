@@ -1,0 +1,60 @@
+# Exercise 05: which ports from 6660 to 6670 of this machine answer. The listeners are Perl's.
+# shellcheck disable=SC2154,SC2030,SC2031,SC2016 # as in the tests of the lessons
+load checks
+
+setup() {
+    local p
+    for ((p = 6660; p <= 6670; p++)); do
+        free_port "127.0.0.1:$p"
+    done
+}
+
+# listening ENDPOINT...   somebody listens there.
+listening() {
+    guest listener 'our @all = map { owner($_) } @ARGV; listen $_, 50 or die for @all;
+        print "listening\n"; cue()' "$@"
+    saw listener '^listening'
+}
+
+@test "it finds the ports with a listener, the first and the last too, and no others" {
+    listening 127.0.0.1:6659 127.0.0.1:6660 127.0.0.1:6664 127.0.0.1:6670 127.0.0.1:6671
+    try
+    prints 127.0.0.1:6660$'\n'127.0.0.1:6664$'\n'127.0.0.1:6670
+}
+
+@test "it finds a listener that is only at the IPv6 address" {
+    has_ipv6 || return 0
+    listening '[::1]:6662' 127.0.0.1:6665
+    try
+    prints '[::1]:6662'$'\n'127.0.0.1:6665
+}
+
+@test "it finds a listener that is only at the IPv4 address" {
+    listening 127.0.0.1:6663
+    try
+    prints 127.0.0.1:6663
+}
+
+@test "a program that has a port and does not listen is not found" {
+    listening 127.0.0.1:6661
+    guest owner 'our $s = owner("127.0.0.1:6666"); print "bound\n"; cue()'
+    saw owner '^bound'
+    try
+    prints 127.0.0.1:6661
+}
+
+@test "one that does not answer, as its queue is full, does not stop the search" {
+    listening 127.0.0.1:6669
+    guest busy 'our $s = owner("127.0.0.1:6666"); listen $s, 0 or die;
+        our $c = connected("127.0.0.1:6666"); print "full\n"; cue()'
+    saw busy '^full'
+    try
+    prints 127.0.0.1:6669
+}
+
+@test "5 descriptors are enough: it closes a socket before it takes the next one" {
+    listening 127.0.0.1:6660 127.0.0.1:6661 127.0.0.1:6662 127.0.0.1:6663 127.0.0.1:6670
+    bounded=(bash -c 'ulimit -f 1024 -n 5; exec "$@"' -)
+    try
+    prints "$(printf '127.0.0.1:%s\n' 6660 6661 6662 6663 6670)"
+}

@@ -1,0 +1,69 @@
+# Exercise 06: a server that sends the time of day. The clients are Perl's.
+# shellcheck disable=SC2154,SC2030,SC2031,SC2016 # as in the tests of the lessons
+load checks
+
+# tells_time [HOW]   a client that says nothing gets one line with the time, and then the end.
+tells_time() {
+    local now
+    ask 'my $s = connected($ARGV[0]); print heard($s)' "$at"
+    [[ $output =~ ^\"([0-9]{4}-[0-9]{2}-[0-9]{2}\ [0-9]{2}:[0-9]{2}:[0-9]{2})\\n\"$ ]] || {
+        not_yet "${1:-a client} receives \"$(date '+%F %T')\\n\", and then the end" "$output"
+    }
+    now=$(($(date +%s) - $(date -d "${BASH_REMATCH[1]}" +%s)))
+    ((now >= -2 && now <= 10)) || not_yet "the time of day now, $(date '+%F %T')" "${BASH_REMATCH[1]}"
+}
+
+@test "a client that says nothing receives a line with the time of day, and then the end" {
+    serve
+    tells_time
+}
+
+@test "it goes on: a second and a third client get the time, too" {
+    serve
+    tells_time
+    tells_time "the second client"
+    tells_time "the third client"
+    runs
+}
+
+@test "it listens at the endpoint that it was given, IPv4 or IPv6, and at no other" {
+    serve
+    found=$(sockets_of "$server" | awk '$3 == "none" { print $2 }')
+    same "$at" "$found" "its listeners, as ss shows them"
+    has_ipv6 || return 0
+    at="[::1]:$port"
+    serve
+    tells_time "a client at $at"
+}
+
+@test "a client that has gone before it is served is no reason to end" {
+    serve
+    for how in 'vanish($s)' 'finish($s); vanish($s)'; do
+        kill -STOP "$server" # the kernel goes on answering clients
+        ask 'my $s = connected($ARGV[0]); '"$how"'; print "gone"' "$at"
+        kill -CONT "$server"
+        runs "a client has reset its connection; the server goes on"
+        tells_time "the next client"
+        runs "a client has reset its connection; the server goes on"
+    done
+}
+
+@test "a client that does not read, and does not leave, does not hold up the next one" {
+    serve
+    guest silent 'our $s = connected($ARGV[0]); print "in\n"; cue()' "$at"
+    saw silent '^in'
+    tells_time "the next client"
+}
+
+@test "ended and started again, it has its port at once" {
+    serve
+    tells_time
+    ends_by_signal
+    serve
+    tells_time
+}
+
+@test "^C ends it while it waits for a client" {
+    serve
+    ends_by_signal
+}

@@ -1,0 +1,103 @@
+# Exercise 11: the chat of 07, for ten thousand. The clients are Perl's; ss tells how many there are.
+# shellcheck disable=SC2154,SC2030,SC2031,SC2016 # as in the tests of the lessons
+load checks
+load chat
+
+@test "what one says, the two others hear; the one who said it does not" {
+    all_others_hear
+}
+
+@test "bytes of any value go through: they are no string" {
+    bytes_of_any_value
+}
+
+@test "when one leaves, its socket is closed, and the others stay" {
+    leaves
+}
+
+@test "when one vanishes (a reset), the chat goes on" {
+    vanishes
+}
+
+@test "one who vanishes just when somebody speaks does not end the chat" {
+    vanishes_meanwhile
+}
+
+@test "one who does not read cannot stop the others" {
+    silent
+}
+
+@test "a client that comes and goes before it is let in stops nobody" {
+    comes_and_goes
+}
+
+@test "a long message, 1 MB, is heard to its end" {
+    serve
+    join anna
+    guest ben 'my $s = connected($ARGV[0]); print "in\n"; cue(); print talk($s, "x" x 1e6) eq "" ? "said\n" : "an echo\n"' "$at"
+    members 2
+    cue ben
+    hears anna '"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"... (1000000 bytes)' 1000000
+}
+
+# crowd SCRIPT   as many clients as may be, 3000 at most, come at once; each is let in. What the
+# script prints, line by line, is in $output. (They are at port 6666: so is many() of Peer.pm.)
+crowd() {
+    local size
+    ulimit -Sn "$(ulimit -Hn)"
+    size=$(ulimit -n)
+    [[ $size != unlimited ]] && ((size < 3200)) && size=$((size - 200)) || size=3000
+    at=127.0.0.1:6666
+    free_port "$at"
+    serve
+    guest crowd 'my $size = $ARGV[0]; our @all = many($size); print "come\n"; cue(); alarm 12;
+        sub hear { my $word = shift; my $missed = 0;
+            for my $s (@_) { my $n = (ready($s, 0, 4))[0] ? sysread $s, my $got, 100 : 0;
+                $missed++ if !$n || $got ne $word }
+            print $missed ? "$missed of " . @_ . " have not heard it\n" : "all have heard it\n" }
+        '"$1"'; print "done\n"; cue()' "$size"
+    told crowd '^come' "$size clients connect"
+    members "$size"
+    cue crowd
+    saw crowd '^done|waited' >/dev/null || saw crowd '^done|waited' >/dev/null ||
+        saw crowd '^done|waited' >/dev/null || :
+    output=$(tail -n +2 "$log/crowd")
+}
+
+@test "3000 clients: what one says, 2999 hear" {
+    crowd 'put($all[7], "hello"); hear("hello", @all[0 .. 6, 8 .. $#all])'
+    same $'all have heard it\ndone' "$output"
+}
+
+@test "2000 of 3000 clients vanish at once; the others hear each other" {
+    crowd 'vanish($all[$_]) for 500 .. $#all - 500;
+        my @rest = @all[0 .. 499, $#all - 499 .. $#all];
+        put($rest[999], "hello"); hear("hello", @rest[0 .. 998]);
+        put($rest[3], "and again"); hear("and again", @rest[0 .. 2, 4 .. 999])'
+    same $'all have heard it\nall have heard it\ndone' "$output"
+    members 1000
+}
+
+@test "where no more descriptors are to be had, who comes is turned away, and the chat goes on" {
+    bounded=(bash -c 'ulimit -f 1024 -n 20; exec "$@"' -)
+    serve
+    join anna ben
+    guest others 'our @all = map { connected($ARGV[0]) } 1 .. 30; my $away = 0; print "in\n"; cue();
+        for my $s (@all[20 .. 29]) { $away++ if (ready($s, 0, 3))[0] }
+        print $away == 10 ? "turned away\n" : "left to wait\n"; cue()' "$at"
+    saw others '^in'
+    cue others
+    told others '^(turned|left)' "the last 10 of 32 clients are turned away"
+    same "the last 10 of 32 clients are turned away" \
+        "the last 10 of 32 clients are $(tail -n 1 "$log/others")"
+    cue anna "hello"
+    hears ben '"hello\n"'
+    asleep=0
+    for ((i = 0; i < 20; i++)); do
+        read -r _ _ state _ <"/proc/$server/stat" || runs
+        [[ $state == R ]] || ((++asleep))
+        sleep 0.02
+    done
+    ((asleep >= 10)) || not_yet "it sleeps when nobody speaks" \
+        "looked at 20 times, it was busy $((20 - asleep)) times"
+}

@@ -1,0 +1,165 @@
+# chat.bash: what the checks of the two chats share, exercise 07 and exercise 11.
+# shellcheck shell=bash disable=SC2154,SC2016
+
+# members COUNT   waits until so many are in the chat: the server has a socket for each.
+members() {
+    local deadline=$((SECONDS + 5)) now
+    until now=$(sockets_of "$server" | awk '$3 != "none"' | wc -l) && ((now == $1)); do
+        runs "$1 clients in the chat"
+        if ((SECONDS > deadline)) || [[ -n $(ss -Htn state close-wait "dport = :$port") ]]; then
+            not_yet "the server has $1 connected sockets: one for each client that is there" \
+                "$now; ss -tn shows at port $port:"$'\n'"$(ss -tn "( sport = :$port or dport = :$port )" |
+                    tail -n +2 | awk '{ print $1, $4, $5 }')"
+        fi
+        sleep 0.01
+    done
+}
+
+# join NAME...   clients come, one after the other. A line that they read from their cue they say;
+# "hear N": they print what they hear next, N bytes of it; "leave", "vanish", "end".
+join() {
+    local name before
+    before=$(sockets_of "$server" | awk '$3 != "none"' | wc -l)
+    for name; do
+        guest "$name" 'my $s = connected($ARGV[0]); while (defined(my $line = <STDIN>)) {
+            alarm 10;
+            if ($line =~ /^hear (\d+)/) { print heard($s, $1), "\n" }
+            elsif ($line =~ /^leave/) { close $s; print "left\n"; $s = undef }
+            elsif ($line =~ /^vanish/) { vanish($s); print "left\n"; $s = undef }
+            elsif ($line =~ /^finish/) { finish($s); print "finished\n" }
+            else { put($s, $line) } }' "$at"
+        members $((++before))
+    done
+}
+
+# hears NAME TEXT   NAME hears exactly that next; TEXT as Talk.pm shows it. WHAT: in words.
+hears() { # NAME TEXT [COUNT]
+    local count
+    count=$(($(wc -l <"$log/$1") + 1))
+    cue "$1" "hear ${3:-$(($(printf %b "${2//\"/}" | wc -c)))}"
+    eventually lines "$1" "$count" >/dev/null || not_yet "$1 hears $2" "nothing for 5 seconds"
+    heard="$1 hears $(sed -n "${count}p" "$log/$1")"
+    [[ $heard != *", then "* ]] || sleep 0.1 # has the chat ended? A moment, for it to be so
+    [[ $heard != *", then "* ]] || runs "$1 hears $2"
+    same "$1 hears $2" "$heard"
+}
+
+lines() {
+    (($(wc -l <"$log/$1") >= $2))
+}
+
+# What one says, the two others hear; the one who said it does not.
+all_others_hear() {
+    serve
+    join anna ben carl
+    cue anna "hello"
+    hears ben '"hello\n"'
+    hears carl '"hello\n"'
+    cue ben "hi anna" # the first thing that anna hears
+    hears anna '"hi anna\n"'
+    hears carl '"hi anna\n"'
+}
+
+# Bytes of any value go through: they are no string.
+bytes_of_any_value() {
+    serve
+    join anna
+    guest ben 'my $s = connected($ARGV[0]); cue(); put($s, "a\0b\xff\0"); cue()' "$at"
+    members 2
+    cue ben
+    hears anna '"a\x00b\xff\x00"' 5
+}
+
+# When one leaves, its socket is closed, and the others stay.
+leaves() {
+    serve
+    join anna ben carl dora
+    cue ben leave
+    members 3
+    cue anna "is ben gone?"
+    hears carl '"is ben gone?\n"'
+    hears dora '"is ben gone?\n"'
+    cue anna leave
+    members 2
+    cue dora "anna, too"
+    hears carl '"anna, too\n"'
+    join emil
+    cue carl "welcome"
+    hears dora '"welcome\n"'
+    hears emil '"welcome\n"'
+}
+
+# When one vanishes (a reset), the chat goes on.
+vanishes() {
+    serve
+    join anna ben carl
+    cue ben vanish
+    members 2
+    cue anna "hello"
+    hears carl '"hello\n"'
+}
+
+# One who vanishes just when somebody speaks does not end the chat.
+vanishes_meanwhile() {
+    serve
+    join anna ben carl
+    kill -STOP "$server" # it learns of all that follows at the same time
+    cue anna "hello"
+    eventually shown "^ESTAB 6 0 $at .*" >/dev/null || :
+    cue ben finish
+    told ben '^finished' "ben finishes"
+    cue ben vanish
+    told ben '^left' "ben vanishes"
+    kill -CONT "$server"
+    hears carl '"hello\n"'
+    runs "the chat goes on"
+    members 2
+}
+
+# One who does not read cannot stop the others.
+silent() {
+    serve
+    guest silent 'our $s = connected($ARGV[0]); print "in\n"; cue(); alarm 10;
+        my $pattern = join "", map { chr($_ % 251) } 0 .. 251 * 300;
+        my ($n, $all, $wrong) = (0, 0);
+        while ($n = sysread $s, my $some, 65536) {
+            $wrong //= $all if $some ne substr $pattern, $all % 251, $n;
+            $all += $n }
+        print defined $wrong ? "wrong after byte $wrong\n" : "a beginning\n"' "$at"
+    saw silent '^in'
+    members 1
+    # Each piece is said when the one before it has been heard: so nobody but the silent one is slow.
+    guest pair 'my $talker = connected($ARGV[0]); my $reader = connected($ARGV[0]); print "in\n"; cue();
+        my $some = join "", map { chr($_ % 251) } 0 .. 251 * 1024 - 1; # 257024 bytes
+        for my $i (1 .. 63) { alarm 4; my $heard = 0; put($talker, $some);
+            while ($heard < 257024) { $heard += sysread($reader, my $piece, 65536) || last }
+            if ($heard != 257024) { print "heard the end in piece $i\n"; last } }
+        print "heard it all\n"; cue()' "$at"
+    saw pair '^in'
+    members 3
+    cue pair
+    for ((i = 0; i < 8; i++)); do
+        saw pair '^heard|waited' >/dev/null && break
+    done
+    same "one who talks a lot (16 MB) is heard by one who reads, while another one does not read" \
+        "one who talks a lot (16 MB) is $(tail -n 1 "$log/pair" | sed 's/^heard it all$/heard by one who reads, while another one does not read/
+            s/^this peer has waited long enough$/not heard any more, while another one does not read/; s/^in$/not heard/')"
+    cue silent # now it reads all that has come
+    told silent '^(a beginning|wrong|this)' "what the silent one can still read ends"
+    same "what the silent one can still read is a beginning, with no hole" \
+        "what the silent one can still read is $(sed 's/^a beginning$/&, with no hole/; s/^this peer.*/without an end/' <(tail -n 1 "$log/silent"))"
+}
+
+# A client that comes and goes before it is let in stops nobody.
+comes_and_goes() {
+    serve
+    join anna ben
+    kill -STOP "$server"
+    ask 'my $s = connected($ARGV[0]); vanish($s)' "$at"
+    kill -CONT "$server"
+    cue anna "hello"
+    hears ben '"hello\n"'
+    cue ben "hello, too"
+    hears anna '"hello, too\n"'
+    members 2
+}

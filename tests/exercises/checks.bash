@@ -1,0 +1,182 @@
+# checks.bash: what the checks of the exercises share. A check runs the student's program, looks at
+# it from outside, and says in plain words what it expected and what it saw. Load it with: load checks
+# shellcheck shell=bash disable=SC2154 # log, pid, status: helpers.bash
+load ../helpers
+load ../peers
+cd "$BATS_TEST_DIRNAME/../.." || exit 1
+export LC_ALL=C
+
+# What is checked: bin/06-exercise for 06.bats (make solutions has others checked, too), and where:
+# a port of its own for each check, so that no check leaves a TIME_WAIT to the next one.
+number=$(basename "$BATS_TEST_FILENAME" .bats)
+exercise=${EXERCISE:-bin/$number-exercise}
+port=$((6660 + ${BATS_TEST_NUMBER:-0}))
+at=127.0.0.1:$port
+
+# A program has 5 seconds to do what it does at once, and 1 MB to say it in.
+bounded=(bash -c 'ulimit -f 1024; exec "$@"' -)
+
+# not_yet EXPECTED SEEN   the check fails, and says so. Either may have several lines.
+not_yet() {
+    local next=$'\n:           ' # the next line of a text begins below the first one
+    printf ': expected: %s\n' "${1//$'\n'/$next}"
+    printf ': seen:     %s\n' "${2//$'\n'/$next}"
+    return 1
+}
+
+# in_lines TEXT   8 lines at most, of what a terminal can show; "nothing" where there is none.
+in_lines() {
+    local text
+    text=$(head -n 9 <<<"$1" | cut -c 1-120 | tr -c '[:print:]\n' '?' | sed '9s/.*/.../')
+    printf '%s' "${text:-nothing}"
+}
+
+# same EXPECTED SEEN [WHAT]   fails unless both are the same text.
+same() {
+    [[ $1 == "$2" ]] || not_yet "${3:+$3: }$(in_lines "$1")" "$(in_lines "$2")"
+}
+
+# ending_of STATUS   in words.
+ending_of() {
+    case $1 in
+        137) echo "it still ran after 5 seconds" ;;
+        139) echo "it crashed: Segmentation fault (SIGSEGV)" ;;
+        141) echo "it was killed by the signal SIGPIPE (exit status 141)" ;;
+        153) echo "it printed more than 1 MB" ;;
+        *) if (($1 > 128)); then
+            echo "it was killed by the signal SIG$(kill -l "$1")"
+        else
+            echo "it ended, exit status $1"
+        fi ;;
+    esac
+}
+
+# try [ARGUMENT...]   runs the program to its end. What it says is in $output (stdout) and $errors
+# (stderr), its exit status in $status. It reads the file $input, if there is one.
+try() {
+    status=0
+    "${inside[@]}" timeout -s KILL 5 "${bounded[@]}" "$exercise" "$@" \
+        <"${input:-/dev/null}" >"$log/output" 2>"$log/errors" 3>&- || status=$?
+    output=$(head -c 100000 "$log/output" | tr -d '\0')
+    errors=$(head -c 100000 "$log/errors" | tr -d '\0')
+    ((status != 2)) || [[ $errors != *"usage: "* ]] || ((${usage_is_fine:-0})) ||
+        not_yet "a program that understands: $*" "$(in_lines "$errors")"
+}
+
+# how_it_went   all that `try` has seen.
+how_it_went() {
+    ending_of "$status"
+    printf 'stdout: %s\nstderr: %s' "$(in_lines "$output")" "$(in_lines "$errors")"
+}
+
+# prints TEXT   `try` has printed this on stdout, and the program ended with exit status 0.
+prints() {
+    if ((status == 0)); then
+        same "$1" "$output"
+    else
+        not_yet "$(in_lines "$1")" "$(how_it_went)"
+    fi
+}
+
+# refuses WHY PATTERN   `try` ended with exit status 1, nothing on stdout, and a line on stderr that
+# matches.
+refuses() {
+    [[ $status == 1 && -z $output && $errors =~ $2 ]] || not_yet \
+        "$1: exit status 1,"$'\n'"nothing on stdout, and a message on stderr" "$(how_it_went)"
+}
+
+# begin [ARGUMENT...]   starts the program in the background; its process id is in $server.
+begin() {
+    start server "${bounded[@]}" "$exercise" "$@"
+    server=$pid
+    eventually began || :
+}
+
+# Has bash become the program?
+began() {
+    [[ $(readlink "/proc/$server/exe") != */bash ]]
+}
+
+# said   the last lines that the program in the background has said.
+said() {
+    in_lines "$(tail -n 6 "$log/server" | head -c 2000)"
+}
+
+# runs   does the program in the background still run? fails with words if not.
+runs() {
+    kill -0 "$server" 2>/dev/null || {
+        ended "$server"
+        not_yet "${1:-a program that goes on}" "$(ending_of "$status"); it said:"$'\n'"$(said)"
+    }
+}
+
+# listens   does the program in the background listen at $at?
+listens() {
+    [[ -n $(ss -Htln "sport = :${at##*:}" | awk -v at="$at" '$4 == at') ]]
+}
+
+# serve [ARGUMENT...]   starts the program as a server at $at, and waits until it listens there.
+serve() {
+    begin "$@" "$at"
+    local deadline=$((SECONDS + 5))
+    until listens; do
+        runs "a server that listens at $at"
+        ((SECONDS <= deadline)) || not_yet "a server that listens at $at" \
+            "after 5 seconds it runs, with these sockets (ss -tanp): $(in_lines \
+                "$(sockets_of "$server")")"$'\n'"it said: $(said)"
+        sleep 0.01
+    done
+}
+
+# ask SCRIPT [ARGUMENT...]   runs a peer to its end (Peer.pm, Talk.pm); what it prints is in $output.
+ask() {
+    output=$(timeout -s KILL 9 perl -Itests -Itests/exercises -MPeer -MTalk -e "$@" 2>&1) || :
+}
+
+# guest NAME SCRIPT [ARGUMENT...]   starts such a peer in the background; saw, cue: as for peer.
+guest() {
+    start "$1" perl -Itests -Itests/exercises -MPeer -MTalk -e "${@:2}"
+}
+
+# told NAME PATTERN EXPECTED   waits until the guest has printed a line that matches; 6 seconds.
+told() {
+    saw "$1" "$2" >/dev/null || not_yet "$3" "$(in_lines "$(tail -n 3 "$log/$1")")"
+}
+
+# ends_by_signal   SIGTERM ends the program within 3 seconds, cleanly.
+ends_by_signal() {
+    runs "it goes on until ^C"
+    kill -TERM "$server"
+    local deadline=$((SECONDS + 3))
+    while kill -0 "$server" 2>/dev/null; do
+        ((SECONDS <= deadline)) || not_yet "^C and SIGTERM end it at once" \
+            "3 seconds after SIGTERM it still ran"
+        sleep 0.01
+    done
+    ended "$server"
+    ((status == 0)) || not_yet "^C and SIGTERM end it, exit status 0" \
+        "$(ending_of "$status"); it said:"$'\n'"$(said)"
+}
+
+# has_ipv6   does this machine have IPv6?
+has_ipv6() {
+    grep -q . /proc/net/if_inet6 2>/dev/null
+}
+
+# free_port ENDPOINT...   if another program has that endpoint, that is no fault of the student's.
+free_port() {
+    local endpoint
+    [[ ${PLAYED_IN-} == in* ]] && return # a network of our own: nobody else is there
+    for endpoint; do
+        perl -Itests -MPeer -e 'owner($ARGV[0])' "$endpoint" 2>/dev/null && continue
+        skip "another program has $endpoint: $(ss -Htlnp "sport = :${endpoint##*:}" |
+            sed -nE '1s/.*users:\(\("([^"]*)",pid=([0-9]+).*/"\1", pid \2/p' |
+            grep . || echo "ss does not tell which one"). End that one, then try again"
+    done
+}
+
+setup() {
+    [[ -x $exercise ]] || skip "there is no $exercise"
+    free_port "$at"
+}
+

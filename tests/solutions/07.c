@@ -1,0 +1,114 @@
+/* 07-exercise: a chat. What one client says, all the others hear.
+ *
+ * Run:       bin/07-exercise          in one terminal
+ *            bin/05-connect           in as many others as you like, and type
+ *
+ * A client that does not read has to leave: it must not stop the others. */
+#include "common.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+enum { MOST = 1000 }; /* the listener and 999 clients */
+
+/* polled[0] is the listener; polled[i] is a client, for 1 <= i < count. */
+static struct pollfd polled[MOST];
+static bool leaving[MOST];
+static size_t count;
+
+static void let_in(void);
+static void hear(size_t from);
+static void leave(size_t i);
+static void close_those_who_leave(void);
+
+int main(int argc, char **argv)
+{
+    struct endpoint at = parse_endpoint(read_arguments(
+        argc, argv, "A chat: what one client says, all the others hear.", NULL, "HOST:PORT"));
+    end_on_signals();
+    int listener = open_listener(&at, SOMAXCONN);
+    if (fcntl(listener, F_SETFL, O_NONBLOCK) < 0)
+        die("fcntl O_NONBLOCK of fd %d", listener);
+    polled[0] = (struct pollfd){.fd = listener, .events = POLLIN};
+    count = 1;
+    say("listen: fd %d is %s\n", listener, endpoint_text(&at).s);
+
+    while (!ending) {
+        if (poll(polled, (nfds_t)count, -1) < 0) {
+            if (errno != EINTR)
+                die("poll");
+            continue;
+        }
+        for (size_t i = 1; i < count; i++)
+            if (polled[i].revents != 0 && !leaving[i])
+                hear(i);
+        if (polled[0].revents != 0)
+            let_in();
+        close_those_who_leave();
+    }
+    for (size_t i = 0; i < count; i++)
+        close(polled[i].fd);
+    return 0;
+}
+
+/* Somebody waits at the listener (or has gone again since): accept, and put the client into
+ * polled[count]. Where there is no place any more, turn it away. */
+static void let_in(void)
+{
+    int fd = accept(polled[0].fd, NULL, NULL);
+    if (fd < 0)
+        return; /* it has gone. (Out of descriptors, we would come back here at once, and again.) */
+    if (count == MOST || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
+        close(fd);
+        return;
+    }
+    polled[count] = (struct pollfd){.fd = fd, .events = POLLIN};
+    leaving[count] = false;
+    count++;
+    say("accept: fd %d, %zu in the chat\n", fd, count - 1);
+}
+
+/* Client `from` is ready: receive what it says, and send it to all the others. Call leave() for a
+ * client that has finished, that has gone, or that does not read. */
+static void hear(size_t from)
+{
+    static char heard[16384];
+    ssize_t n = recv(polled[from].fd, heard, sizeof heard, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) { /* finished, or gone */
+        leave(from);
+        return;
+    }
+
+    /* The sockets are non-blocking: where a client does not read and its buffers are full, send()
+     * takes a part, or nothing. To go on with the next message would leave a hole in what it
+     * hears: so it has to leave. */
+    for (size_t to = 1; to < count; to++)
+        if (to != from && !leaving[to] && send(polled[to].fd, heard, (size_t)n, MSG_NOSIGNAL) != n)
+            leave(to);
+}
+
+/* From now on client i does not belong to the chat. It is closed, and its place used again, only
+ * when all who were ready have been heard: so the numbers stay what they are until then. */
+static void leave(size_t i)
+{
+    leaving[i] = true;
+}
+
+static void close_those_who_leave(void)
+{
+    for (size_t i = count; --i > 0;) {
+        if (!leaving[i])
+            continue;
+        int fd = polled[i].fd;
+        close(fd);
+        count--;
+        polled[i] = polled[count];
+        leaving[i] = leaving[count];
+        leaving[count] = false;
+        say("close: fd %d, %zu in the chat\n", fd, count - 1);
+    }
+}

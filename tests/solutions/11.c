@@ -1,0 +1,141 @@
+/* 11-exercise: the chat of lesson 07, for ten thousand clients.
+ *
+ * Run:       bin/11-exercise          in one terminal
+ *            bin/05-connect           in as many others as you like, and type
+ *
+ * A client that does not read has to leave: so no byte is ever kept for anybody.
+ *
+ * epoll is Linux alone. */
+#define _DEFAULT_SOURCE /* for <sys/epoll.h> in all its parts */
+#include "common.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { MOST = 20000 };
+
+/* in_chat[fd]: is this descriptor a client? All of them are below `end`. No client gets a
+ * descriptor from `most` on: so one is always free, to accept whoever is one too many, and turn it
+ * away. */
+static bool in_chat[MOST];
+static int most, end;
+
+static int epoll; /* the kernel's list of the sockets that we wait for */
+
+static bool watch(int fd);
+static int wait_for_ready(int ready[], int room);
+static void let_in(int listener);
+static void hear(int from);
+static void leave(int fd);
+
+int main(int argc, char **argv)
+{
+    struct endpoint at = parse_endpoint(
+        read_arguments(argc, argv, "A chat for ten thousand: what one says, all the others hear.",
+                       NULL, "HOST:PORT"));
+    end_on_signals();
+
+    /* As many descriptors as this process may have, as in ten-thousand.c. */
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        die("getrlimit RLIMIT_NOFILE");
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        die("setrlimit RLIMIT_NOFILE");
+    most = limit.rlim_cur > MOST ? MOST : (int)limit.rlim_cur - 1;
+
+    epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll < 0)
+        die("epoll_create1");
+    int listener = open_listener(&at, SOMAXCONN);
+    if (fcntl(listener, F_SETFL, O_NONBLOCK) < 0)
+        die("fcntl O_NONBLOCK of fd %d", listener);
+    if (!watch(listener))
+        die("epoll_ctl of fd %d", listener);
+    say("listen: fd %d is %s\n", listener, endpoint_text(&at).s);
+
+    while (!ending) {
+        int ready[256], count = wait_for_ready(ready, 256);
+        bool arrivals = false;
+        for (int i = 0; i < count; i++) {
+            if (ready[i] == listener)
+                arrivals = true;
+            else if (in_chat[ready[i]]) /* or it has had to leave a moment ago */
+                hear(ready[i]);
+        }
+        /* Only now: a new client may get the descriptor of one who has just left. */
+        if (arrivals)
+            let_in(listener);
+    }
+    for (int fd = 0; fd < end; fd++)
+        if (in_chat[fd])
+            leave(fd);
+    close(listener);
+    close(epoll);
+    return 0;
+}
+
+/* From now on epoll tells when this socket can be read from. Returns false, with errno, where that
+ * fails. */
+static bool watch(int fd)
+{
+    /* Level-triggered (no EPOLLET): what hear() leaves unread, we are told of again. */
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* Waits until sockets are ready, and puts their descriptors into ready[0..room-1]. Returns how many
+ * there are; 0 where a signal has come. */
+static int wait_for_ready(int ready[], int room)
+{
+    struct epoll_event events[256];
+    int count = epoll_wait(epoll, events, room < 256 ? room : 256, -1);
+    if (count < 0 && errno != EINTR)
+        die("epoll_wait");
+    for (int i = 0; i < count; i++)
+        ready[i] = events[i].data.fd;
+    return count > 0 ? count : 0;
+}
+
+/* Clients wait at the listener: accept all of them, and watch their sockets. A client with a
+ * descriptor from `most` on is turned away. Note who is in the chat: in_chat[fd], `end`. */
+static void let_in(int listener)
+{
+    int fd;
+    while ((fd = accept(listener, NULL, NULL)) >= 0) {
+        if (fd >= most || fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || !watch(fd)) {
+            close(fd);
+            continue;
+        }
+        in_chat[fd] = true;
+        if (fd >= end)
+            end = fd + 1;
+    }
+}
+
+/* This client is ready: receive what it says, and send it to all the others. leave() is for a
+ * client that has finished, that has gone, or that does not read. */
+static void hear(int from)
+{
+    static char heard[16384];
+    ssize_t n = recv(from, heard, sizeof heard, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        leave(from);
+        return;
+    }
+    for (int to = 0; to < end; to++)
+        if (in_chat[to] && to != from && send(to, heard, (size_t)n, MSG_NOSIGNAL) != n)
+            leave(to); /* it has gone, or its buffers are full */
+}
+
+/* This client is not in the chat any more. epoll forgets a socket that is closed. */
+static void leave(int fd)
+{
+    in_chat[fd] = false;
+    close(fd);
+}
