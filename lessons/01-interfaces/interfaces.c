@@ -124,6 +124,8 @@ static const char *kind_of(const struct sockaddr *address)
         {AF_INET, "192.168.0.0", 16, "private"},
         {AF_INET, "100.64.0.0", 10, "shared: behind the provider's NAT"},
         {AF_INET, "169.254.0.0", 16, "link-local: this network only"},
+        {AF_INET, "198.18.0.0", 15, "for measurements"},
+        {AF_INET, "240.0.0.0", 4, "reserved"},
         {AF_INET, "192.0.2.0", 24, "documentation"},
         {AF_INET, "198.51.100.0", 24, "documentation"},
         {AF_INET, "203.0.113.0", 24, "documentation"},
