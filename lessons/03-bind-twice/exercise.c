@@ -13,7 +13,7 @@
 /* Sleeps for a tenth of a second, or until a signal comes. */
 static void pause_a_moment(void)
 {
-    struct timespec moment = {.tv_nsec = 100 * 1000 * 1000};
+    struct timespec moment = {.tv_nsec = 100000000L};
     nanosleep(&moment, NULL);
 }
 
