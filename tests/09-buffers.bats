@@ -102,7 +102,8 @@ told_is_true() {
 
 @test "claim 12: after one byte the writer still waits; it wakes when enough is read" {
     both
-    total=$(sent)
+    nothing_lost # on a busy machine the last bytes are on their way for a while, and make room
+    total=$(sent) rooms=$(grep -c 'room again' "$log/writer") || :
     for n in 1 1 100; do
         has=$(grep -c '^recv: ' "$log/reader") || :
         cue reader "$n"
@@ -110,10 +111,10 @@ told_is_true() {
     done
     nothing_lost
     (($(has_read) == 102 && $(sent) == total))
-    run ! grep 'room again' "$log/writer"
+    (($(grep -c 'room again' "$log/writer") == rooms))
     cue reader
-    saw writer '^poll: there is room again$'
-    saw writer '\(EAGAIN\)' 2
+    saw writer '^poll: there is room again$' $((rooms + 1))
+    saw writer '\(EAGAIN\)' $((rooms + 2))
     (($(sent) > total))
     nothing_lost
     [[ $(grep -c 'room again' "$log/writer") == 1 ]]

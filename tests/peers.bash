@@ -26,8 +26,8 @@ sockets_of() {
 }
 
 # memory_of PID   how much memory of its own it has filled, in bytes; to the page, where VmRSS of
-# /proc/PID/status is not that exact. With SANITIZE=1 the checks themselves take memory: then it is 0,
-# and the test says so.
+# /proc/PID/status is not that exact. With SANITIZE=1 the checks themselves take memory: then it is
+# 0, and the test says so.
 memory_of() {
     if grep -q fsanitize bin/compile; then
         [[ -e $log/no-memory ]] || echo "# with SANITIZE=1 memory is not measured here:" >&3
