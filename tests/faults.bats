@@ -20,12 +20,14 @@ faults() {
 }
 
 # A look into /proc/net/tcp takes the kernel milliseconds, as the table of connections has room for
-# those of the whole machine. A network inside of the one that tests/netns has made has one of its own.
+# those of the whole machine. A network inside of the one that tests/netns has made has a small one of
+# its own; with a small table the kernel would keep few sockets in TIME_WAIT, unless it is told.
 small=()
 if [[ ${PLAYED_IN:-} == "in a network"* ]] &&
-    { echo 1024 >/proc/sys/net/ipv4/tcp_child_ehash_entries; } 2>/dev/null; then
+    { echo 4096 >/proc/sys/net/ipv4/tcp_child_ehash_entries; } 2>/dev/null; then
     # shellcheck disable=SC2016 # "$@" is for the shell inside
-    small=(unshare --net sh -c 'ip link set lo up && exec "$@"' sh)
+    small=(unshare --net sh -c 'ip link set lo up &&
+        echo 100000 >/proc/sys/net/ipv4/tcp_max_tw_buckets && exec "$@"' sh)
     "${small[@]}" true 2>/dev/null || small=()
 fi
 
