@@ -85,6 +85,13 @@ told_sockets() {
     serves
 }
 
+@test "the queue is as long as the kernel allows" {
+    longest=/proc/sys/net/core/somaxconn
+    [[ $PLAYED_IN != "in a network"* ]] || echo 5000 2>/dev/null >$longest || :
+    another "$program"
+    shown "^LISTEN 0 $(cat $longest) 127\.0\.0\.1:6666"
+}
+
 @test "200 clients at once: all wait in the queue, all are served" {
     kill -STOP "$server"
     peer burst 'my @s = many(200); print "connected\n"; put($_, "hello") for @s;

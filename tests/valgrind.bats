@@ -101,9 +101,12 @@ work_of() {
             ;;
         11-crowd)
             start server bin/07-accept-many --quiet
+            local server=$pid
             saw server '^listen'
             try "bin/$1" --clients 20 --active 5 --seconds 1
             clean 0
+            kill "$server"
+            ended "$server"
             ;;
         09-buffers)
             try "bin/$1" --stream

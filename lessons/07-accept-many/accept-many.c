@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,9 +46,9 @@ int main(int argc, char **argv)
     quiet = options[0].given;
     end_on_signals();
 
-    /* 1. A listener, as in lesson 06. SOMAXCONN asks for the longest queue that the kernel allows:
-     *    clients that come in a burst wait there until we get to them. */
-    int listener = open_listener(&at, SOMAXCONN);
+    /* 1. A listener, as in lesson 06. INT_MAX asks for the longest queue that the kernel allows,
+     *    net.core.somaxconn: clients that come in a burst wait there until we get to them. */
+    int listener = open_listener(&at, INT_MAX);
     at = local_endpoint(listener);
     struct text name = endpoint_text(&at);
     say("listen: fd %d is %s, waiting for clients\n", listener, name.s);

@@ -123,7 +123,12 @@ int main(int argc, char **argv)
     if (well && visit(0, count, AT_ONCE, speak))
         say("answered again: %u of %u, of which %u were silent\n", answered, count, count - active);
     look_at_servers(true);
+
+    for (uint32_t i = 0; i < count; i++)
+        if (clients[i].fd >= 0)
+            close(clients[i].fd);
     free(clients);
+    close(epoll);
     return ending || (well && answered == count) ? 0 : 1;
 }
 
@@ -350,18 +355,23 @@ static bool arrive(uint32_t i)
                                 .length = sizeof from.in};
         int on = 1;
         client->fd = socket(server.sa.sa_family, SOCK_STREAM, 0);
-        if (client->fd < 0 || fcntl(client->fd, F_SETFL, O_NONBLOCK) < 0)
+        if (client->fd < 0)
             die("socket for client %u", i + 1);
+        if (fcntl(client->fd, F_SETFL, O_NONBLOCK) < 0)
+            die("fcntl O_NONBLOCK of fd %d", client->fd);
 
         /* A client needs no bind(): connect() takes 127.0.0.1, and an ephemeral port (lesson 05).
          * Only when these are used up, others come from 127.0.0.2, which is this machine, too. The
          * option keeps bind() from choosing a port: connect() can then share ports among servers.
          */
-        if (source != 0x7F000001 &&
-            (setsockopt(client->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) < 0 ||
-             bind(client->fd, &from.sa, from.length) < 0))
+        bool moved = source != 0x7F000001;
+        if (moved &&
+            setsockopt(client->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) < 0)
+            die("setsockopt IP_BIND_ADDRESS_NO_PORT of fd %d", client->fd);
+        if (moved && bind(client->fd, &from.sa, from.length) < 0)
             die("bind client %u to %s", i + 1, endpoint_text(&from).s);
-        if (connect(client->fd, &server.sa, server.length) == 0 || errno == EINPROGRESS) {
+        if (connect(client->fd, &server.sa, server.length) == 0 || errno == EINPROGRESS ||
+            errno == EINTR) { /* interrupted, it goes on all the same */
             client->connecting = true;
             on_way++;
             watch(i, true, EPOLL_CTL_ADD);
@@ -377,7 +387,7 @@ static bool arrive(uint32_t i)
         client->fd = -1;
         bool loopback = server.sa.sa_family == AF_INET &&
                         ntohl(server.in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-        if (!loopback || (source != 0x7F000001 && last_moved == i)) {
+        if (!loopback || (moved && last_moved == i)) {
             complain(EADDRNOTAVAIL, "connect to %s: after %u clients no ephemeral port is left",
                      endpoint_text(&server).s, i);
             return false;

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -53,10 +54,10 @@ int main(int argc, char **argv)
     end_on_signals();
     raise_limit();
 
-    /* 1. A listener, as in lesson 06. SOMAXCONN asks for the longest queue that the kernel allows:
-     *    clients that come in a burst wait there until we get to them. */
+    /* 1. A listener, as in lesson 06. INT_MAX asks for the longest queue that the kernel allows,
+     *    net.core.somaxconn: clients that come in a burst wait there until we get to them. */
     int listener =
-        options[1].given ? open_shared_listener(&at, SOMAXCONN) : open_listener(&at, SOMAXCONN);
+        options[1].given ? open_shared_listener(&at, INT_MAX) : open_listener(&at, INT_MAX);
     at = local_endpoint(listener);
     struct text name = endpoint_text(&at);
     say("listen: fd %d is %s, waiting for clients\n", listener, name.s);
