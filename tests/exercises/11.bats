@@ -85,7 +85,7 @@ crowd() {
     guest others 'our @all = map { connected($ARGV[0]) } 1 .. 30; my $away = 0; print "in\n"; cue();
         for my $s (@all[20 .. 29]) { $away++ if (ready($s, 0, 3))[0] }
         print $away == 10 ? "turned away\n" : "left to wait\n"; cue()' "$at"
-    saw others '^in'
+    told others '^in' "30 more clients are let in, or turned away"
     cue others
     told others '^(turned|left)' "the last 10 of 32 clients are turned away"
     same "the last 10 of 32 clients are turned away" \
