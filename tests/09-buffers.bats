@@ -102,22 +102,24 @@ told_is_true() {
 
 @test "claim 12: after one byte the writer still waits; it wakes when enough is read" {
     both
-    nothing_lost # on a busy machine the last bytes are on their way for a while, and make room
-    total=$(sent) rooms=$(grep -c 'room again' "$log/writer") || :
+    nothing_lost
+    total=$(sent)
     for n in 1 1 100; do
         has=$(grep -c '^recv: ' "$log/reader") || :
         cue reader "$n"
         saw reader '^recv: ' $((has + 1))
     done
     nothing_lost
-    (($(has_read) == 102 && $(sent) == total))
-    (($(grep -c 'room again' "$log/writer") == rooms))
+    # (On a busy machine what is on its way makes some room when it arrives.)
+    (($(has_read) == 102 && $(sent) - total < 8192))
+    rooms=$(grep -c 'room again' "$log/writer") || :
+    saw writer '\(EAGAIN\)' $((rooms + 1)) # it waits
+    total=$(sent)
     cue reader
     saw writer '^poll: there is room again$' $((rooms + 1))
     saw writer '\(EAGAIN\)' $((rooms + 2))
     (($(sent) > total))
     nothing_lost
-    [[ $(grep -c 'room again' "$log/writer") == 1 ]]
 }
 
 @test "claim 12: Enter reads all there is; a number so many bytes, or what there is" {
