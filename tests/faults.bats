@@ -1,10 +1,10 @@
-# Nothing shakes them: each call of each program is made to fail, and the program says so and ends, or
-# carries on and loses nothing. tests/faults tells how that is tried. `make faults` tries it all;
+# Nothing shakes them: each call of each program is made to fail, and the program says so and ends,
+# or carries on and loses nothing. tests/faults tells how that is tried. `make faults` tries it all;
 # `make test` each call's first time only, and not each error that means the same to the program.
 # shellcheck disable=SC2154 # log: helpers.bash
 load helpers
 
-setup_file() {
+setup() {
     ! grep -q __asan_init bin/06-accept-one ||
         skip "the sanitizers' own calls would be made to fail, too"
 }
@@ -20,8 +20,8 @@ faults() {
 }
 
 # A look into /proc/net/tcp takes the kernel milliseconds, as the table of connections has room for
-# those of the whole machine. A network inside of the one that tests/netns has made has a small one of
-# its own; with a small table the kernel would keep few sockets in TIME_WAIT, unless it is told.
+# those of the whole machine. A network inside of the one that tests/netns has made has a small one
+# of its own; with a small table the kernel would keep few sockets in TIME_WAIT, unless it is told.
 small=()
 if [[ ${PLAYED_IN:-} == "in a network"* ]] &&
     { echo 4096 >/proc/sys/net/ipv4/tcp_child_ehash_entries; } 2>/dev/null; then
