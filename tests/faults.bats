@@ -1,6 +1,7 @@
 # Nothing shakes them: each call of each program is made to fail, and the program says so and ends,
 # or carries on and loses nothing. tests/faults tells how that is tried. `make faults` tries it all;
-# `make test` each call's first time only, and not each error that means the same to the program.
+# `make test` each call's first time only, not each error that means the same to the program, and
+# not the two programs that take long for a run.
 # shellcheck disable=SC2154 # log: helpers.bash
 load helpers
 
