@@ -21,41 +21,46 @@ start() {
     started+=("$pid")
 }
 
+# rest   how long to wait before one looks again, in $tries times: at first often, then less.
+rest() {
+    sleep "0.0$((++tries > 20 ? 4 : 1))"
+}
+
 # saw NAME PATTERN [COUNT]   waits until NAME has said COUNT lines (1) that match the regular
 # expression; fails, and shows what it said, when that does not come within $patience seconds.
 saw() {
-    local deadline=$((SECONDS + patience))
+    local deadline=$((SECONDS + patience)) tries=0
     until (($(grep -cE -e "$2" "$log/$1") >= ${3:-1})); do
         if ((SECONDS > deadline)); then
             printf 'no "%s" in what %s said:\n%s\n' "$2" "$1" "$(<"$log/$1")"
             return 1
         fi
-        sleep 0.01
+        rest
     done
 }
 
 # eventually COMMAND...   waits until the command succeeds, $patience seconds at most.
 eventually() {
-    local deadline=$((SECONDS + patience))
+    local deadline=$((SECONDS + patience)) tries=0
     until "$@"; do
         if ((SECONDS > deadline)); then
             printf 'not within %s seconds: %s\n' "$patience" "$*"
             return 1
         fi
-        sleep 0.01
+        rest
     done
 }
 
 # ended PID   waits until a started program has ended, $patience seconds at most; its status is in
 # $status.
 ended() {
-    local deadline=$((SECONDS + patience))
+    local deadline=$((SECONDS + patience)) tries=0
     while kill -0 "$1" 2>/dev/null; do
         if ((SECONDS > deadline)); then
             printf 'process %s still runs\n' "$1"
             return 1
         fi
-        sleep 0.01
+        rest
     done
     status=0
     wait "$1" || status=$?
