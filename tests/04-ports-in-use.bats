@@ -22,11 +22,13 @@ listing() {
         } else { print "not to be read: $_" }' | LC_ALL=C sort
 }
 
-# listing_of_ss   the same, from what ss -Htanp shows.
+# listing_of_ss   the same, from what ss -Htanp shows. (From version 6.8 on, ss -a also shows sockets
+# that are only bound, as UNCONN. /proc/net/tcp has none.)
 listing_of_ss() {
     perl -ne 'BEGIN { %name = ("ESTAB" => "ESTABLISHED", "FIN-WAIT-1" => "FIN_WAIT1",
             "FIN-WAIT-2" => "FIN_WAIT2") }
         my ($state, $in, $out, $local, $peer, $who) = split " ", $_, 6;
+        next if $state eq "UNCONN";
         $state = $name{$state} // $state =~ tr/-/_/r;
         $out = "-" if $state eq "LISTEN";
         s/^\*:/[::]:/, s/.*:\*$/none/ for $local, $peer;
