@@ -25,7 +25,7 @@ function showTranscripts(markdown) {
     const narrow = written.every((line) => line.length <= 56)
     const size = written.length > 11 ? 'long' : written.length < 8 && narrow ? 'short' : ''
     const lines = written.map((line) => {
-      const [, prompt, text] = line.match(/^([A-Z].)(.*)$/)
+      const [, prompt, text] = line.match(/^([A-Z](?:\^[A-Z]|.))(.*)$/)
       const kind = prompt[1] === '|' ? 'said' : 'typed'
       const words = `<b>${prompt}</b>${markdown.utils.escapeHtml(text)}`
       return `<span class="${kind} terminal-${prompt[0]}">${words}</span>`

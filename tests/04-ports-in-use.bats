@@ -22,11 +22,13 @@ listing() {
         } else { print "not to be read: $_" }' | LC_ALL=C sort
 }
 
-# listing_of_ss   the same, from what ss -Htanp shows.
+# listing_of_ss   the same, from what ss -Htanp shows. (From version 6.8 on, ss -a also shows sockets
+# that are only bound, as UNCONN. /proc/net/tcp has none.)
 listing_of_ss() {
     perl -ne 'BEGIN { %name = ("ESTAB" => "ESTABLISHED", "FIN-WAIT-1" => "FIN_WAIT1",
             "FIN-WAIT-2" => "FIN_WAIT2") }
         my ($state, $in, $out, $local, $peer, $who) = split " ", $_, 6;
+        next if $state eq "UNCONN";
         $state = $name{$state} // $state =~ tr/-/_/r;
         $out = "-" if $state eq "LISTEN";
         s/^\*:/[::]:/, s/.*:\*$/none/ for $local, $peer;
@@ -336,9 +338,10 @@ tables() {
     saw client '^127'
     read -r client <"$log/client"
     saw watch '^sockets: 3, listening: 1'
-    # What the server has made of it may come a look later: ESTABLISHED before accept, and after.
-    sed -n '/^$/,$p' "$log/watch" | grep -qE "^\+ ESTABLISHED +0 +0 127.0.0.1:6830 +$client "
-    sed -n '/^$/,$p' "$log/watch" | grep -qE "^\+ ESTABLISHED +0 +0 $client +127.0.0.1:6830 "
+    # What the kernels and the server have made of it may come a look later: SYN_SENT before
+    # ESTABLISHED, and that before accept, and after.
+    saw watch "^\+ ESTABLISHED +0 +0 127.0.0.1:6830 +$client "
+    saw watch "^\+ ESTABLISHED +0 +0 $client +127.0.0.1:6830 "
     sed -n '/^$/,$p' "$log/watch" | grep -qE '^  LISTEN '
 
     cue client # 07 closes its end, too: client's end to TIME_WAIT
