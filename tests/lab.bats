@@ -48,11 +48,11 @@ an_ordinary_user() {
 }
 
 works_as() { # COMMAND...: how to become somebody
-    run -0 "$@" common/lab run A ip -4 -oneline address show dev eth0
+    run -0 "$@" common/lab run A ip -4 -oneline -color=never address show dev eth0
     [[ $output == *" 192.168.0.101/24 "* ]]
-    run -0 "$@" common/lab run B ip -4 -oneline address show dev eth0
+    run -0 "$@" common/lab run B ip -4 -oneline -color=never address show dev eth0
     [[ $output == *" 192.168.0.102/24 "* ]]
-    run -0 "$@" common/lab run C ip -4 -oneline address show dev eth0
+    run -0 "$@" common/lab run C ip -4 -oneline -color=never address show dev eth0
     [[ $output == *" 192.168.0.103/24 "* ]]
     nothing_is_left
 }
@@ -71,11 +71,11 @@ works_as() { # COMMAND...: how to become somebody
 }
 
 @test "claim 2: PC A has two network cards, and another address in each network" {
-    run -0 common/lab run A ip -4 -oneline address
+    run -0 common/lab run A ip -4 -oneline -color=never address
     [[ $output == *eth0*" 192.168.0.101/24 "*eth1*" 10.0.0.101/24 "* ]]
     run -0 common/lab run A bin/01-interfaces
     [[ $output == *"eth0: up"*192.168.0.101/24*"eth1: up"*10.0.0.101/24* ]]
-    run -0 common/lab run B ip -4 -oneline address
+    run -0 common/lab run B ip -4 -oneline -color=never address
     [[ $output != *eth1* && $output != *10.0.0.* ]]
 }
 
@@ -243,7 +243,7 @@ only_b_sleeps() { [[ $(common/lab status) == *"A 192.168.0.101: "$'\n'*"B 192.16
 }
 
 @test "from a PC one can run a command on another one" {
-    run -0 common/lab run A common/lab run B ip -4 -oneline address show dev eth0
+    run -0 common/lab run A common/lab run B ip -4 -oneline -color=never address show dev eth0
     [[ $output == *192.168.0.102* ]]
     nothing_is_left
 }
@@ -330,7 +330,7 @@ wire() {
 
 @test "the prompt says which PC it is" {
     run -0 env TERM=dumb HOME="$log" script --quiet --return --command "common/lab shell C" /dev/null \
-        <<<'ip -4 -oneline address; exit'
+        <<<'ip -4 -oneline -color=never address; exit'
     echo "$output"
     [[ $output == *"This is PC C, 192.168.0.103."*"C 192.168.0.103 "*'$'*"192.168.0.103/24"* ]]
 }
