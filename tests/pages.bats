@@ -84,4 +84,17 @@ setup_file() {
     [[ $output == *"Missing here: its-package."*"apt-get install -y its-package" ]]
     PATH=$log run -1 /usr/bin/bash tests/need bats:bats
     [[ $output == *"install -y bats" ]]
+
+    # A bats that is too old.
+    mkdir "$log/old"
+    printf '#!/bin/sh\necho "Bats $VERSION"\n' >"$log/old/bats"
+    chmod +x "$log/old/bats"
+    old=(env PATH="$log/old:$PATH")
+    for version in 1.2.1 1.4.9; do
+        run -1 "${old[@]}" VERSION=$version tests/need jq:jq bats:bats
+        [[ ${lines[0]} == "The tests need bats 1.5.0 or newer; here is \"Bats $version\". "* ]]
+    done
+    for version in 1.5.0 1.10.0; do
+        run -0 "${old[@]}" VERSION=$version tests/need jq:jq bats:bats
+    done
 }
