@@ -87,7 +87,7 @@ setup_file() {
 
     # A bats that is too old.
     mkdir "$log/old"
-    printf '#!/bin/sh\necho "Bats $VERSION"\n' >"$log/old/bats"
+    printf '#!/bin/sh\necho "Bats %s"\n' "\$VERSION" >"$log/old/bats"
     chmod +x "$log/old/bats"
     old=(env PATH="$log/old:$PATH")
     for version in 1.2.1 1.4.9; do
