@@ -129,7 +129,10 @@ traced() {
 
     # It has a port, and still nobody can talk to it: that needs listen(), or connect(). (A newer ss
     # shows it, as UNCONN.)
-    [[ -z $(on_it ss -Htan | grep -v '^UNCONN') ]] || [[ -z ${inside[*]} ]]
+    if [[ ${inside[*]} ]]; then
+        on_it ss -Htan >"$log/sockets"
+        run -1 grep -v '^UNCONN' "$log/sockets"
+    fi
     run -1 on_it bin/05-connect 127.0.0.1:6666 </dev/null
     [[ $output == *ECONNREFUSED* ]]
 

@@ -18,8 +18,12 @@ setup() {
 # try COMMAND...   starts a program under valgrind, with the file $input as its stdin if that is
 # set; its process id is in $tried, what it says in $log/program.
 try() {
-    local with=()
-    [[ -z ${input-} ]] || with=(bash -c 'exec "$@" <"$0"' "$input")
+    # What it inherits open, a newer valgrind counts as an error.
+    local with=(bash -c 'for fd in /proc/$$/fd/*; do
+            ((${fd##*/} < 3)) || eval "exec ${fd##*/}>&-"
+        done
+        [[ ! $0 ]] || exec <"$0"
+        exec "$@"' "${input-}")
     echo "$*"
     start program "${with[@]}" valgrind --leak-check=full --show-leak-kinds=all --track-fds=yes \
         --errors-for-leak-kinds=all --error-exitcode=99 --log-file="$log/valgrind-%p" "$@"
