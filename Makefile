@@ -14,7 +14,7 @@ ifdef SANITIZE
 HARDENING = -U_FORTIFY_SOURCE -fno-omit-frame-pointer -fsanitize=address,undefined \
             -fno-sanitize-recover=all
 extra    := bin/sanitize.o
-checks   := exitcode=99:log_path=$(CURDIR)/bin/found
+checks   := exitcode=99:log_path="$(CURDIR)/bin/found"
 export ASAN_OPTIONS := $(checks):detect_stack_use_after_return=1
 export UBSAN_OPTIONS := $(checks):print_stacktrace=1
 endif
