@@ -14,7 +14,7 @@ ifdef SANITIZE
 HARDENING = -U_FORTIFY_SOURCE -fno-omit-frame-pointer -fsanitize=address,undefined \
             -fno-sanitize-recover=all
 extra    := bin/sanitize.o
-checks   := exitcode=99:log_path=$(CURDIR)/bin/found
+checks   := exitcode=99:log_path="$(CURDIR)/bin/found"
 export ASAN_OPTIONS := $(checks):detect_stack_use_after_return=1
 export UBSAN_OPTIONS := $(checks):print_stacktrace=1
 endif
@@ -24,7 +24,7 @@ compile   = $(CC) -std=c17 -D_POSIX_C_SOURCE=200809L $(WARNINGS) $(HARDENING) $(
 sources    := $(filter-out %/exercise.c,$(wildcard lessons/*/*.c))
 program_of  = bin/$(firstword $(subst -, ,$(subst lessons/,,$1)))-$(basename $(notdir $1))
 programs   := $(foreach c,$(sources),$(call program_of,$c))
-pages      := $(wildcard lessons/*/README.md)
+pages      := $(sort $(wildcard lessons/*/README.md)) # (make 4.2 does not sort them)
 shown      := ip:iproute2 ss:iproute2 strace:strace tcpdump:tcpdump script:bsdutils
 needed     := $(shown) bats:bats jq:jq perl:perl-base
 scripts    := .ci/run common/lab $(wildcard tests/*.bats tests/*.bash) $(addprefix tests/,play netns need bench)
