@@ -91,10 +91,15 @@ static const char *what_to_try(const char *call, int error)
                "listens";
     if (bind && error == EADDRNOTAVAIL)
         return "no interface of this machine has that address: bin/01-interfaces lists them";
-    if (error == EAFNOSUPPORT)
+    if (bind && error == EINVAL)
+        return "a socket is bound once; an address that begins with fe80 needs its interface, "
+               "[fe80::1%eth0]:6666";
+    if (strncmp(call, "socket", 6) == 0 && error == EAFNOSUPPORT)
         return "this machine has no IPv6: take an IPv4 address";
+    if (error == EAFNOSUPPORT)
+        return "socket(), and the address's sa_family, have to name the same IP version";
     if (error == EMFILE)
-        return "`ulimit -n` shows how many descriptors a program may have, `ulimit -n 4096` sets "
+        return "`ulimit -n` shows how many descriptors a program may have, `ulimit -Sn 4096` sets "
                "it";
     return NULL;
 }
@@ -281,7 +286,6 @@ char *split_endpoint(const char *text, uint16_t *port)
         usage_error("%s has a [ and no ]: write [HOST]:PORT", what.s);
     if (colon == NULL || (close != NULL && colon < close))
         usage_error("%s has no port: write HOST:PORT, for example %s", what.s, DEFAULT_ENDPOINT);
-    *port = (uint16_t)parse_number(colon + 1, "port", 0, 65535);
 
     const char *host = text;
     size_t length = (size_t)(colon - text);
@@ -293,6 +297,7 @@ char *split_endpoint(const char *text, uint16_t *port)
     }
     if (length == 0)
         usage_error("%s has no host: write HOST:PORT, for example %s", what.s, DEFAULT_ENDPOINT);
+    *port = (uint16_t)parse_number(colon + 1, "port", 0, 65535);
     char *copy = strndup(host, length);
     if (copy == NULL)
         die("malloc");

@@ -69,7 +69,7 @@ _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2))
 /* Says on stderr what die() says, without ending the program. `error` is a value of errno. */
 void complain(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Returns the name of an errno value, "EADDRINUSE" for 98 on Linux (see errno(3)); "errno 1234"
+/* Returns the name of an errno value, "EADDRINUSE" for 98 on a PC (see errno(3)); "errno 1234"
  * for one that no call of the lessons is known to return. */
 struct text errno_name(int error);
 
@@ -131,8 +131,7 @@ struct endpoint local_endpoint(int fd);
 struct endpoint peer_endpoint(int fd);
 
 /* Returns the name of a TCP state, by the kernel's number (/proc/net/tcp, TCP_INFO): "LISTEN" for
- * 10;
- * "?" for a number that is none. RFC 9293 defines the states, lesson 10 visits them. */
+ * 10; "?" for a number that is none. RFC 9293 defines the states, lesson 10 visits them. */
 const char *tcp_state_name(unsigned state);
 
 /* socket(), SO_REUSEADDR, bind() and listen(), as lessons 03 and 06 write them out. Returns the

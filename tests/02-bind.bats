@@ -183,7 +183,7 @@ END
     [[ $output == *"bind: fd 3 is [fe80::1%eth0]:6666"* ]]
     grep -q '^bind(.*sin6_scope_id=if_nametoindex("eth0").* = 0$' "$log/trace"
     run -1 on_it bin/02-bind "[fe80::1]:6666" </dev/null
-    [[ $output == *EINVAL* ]]
+    [[ $output == *EINVAL*"[fe80::1%eth0]:6666"* ]]
     run -1 on_it bin/02-bind "[fe80::1%eth1]:6666" </dev/null
     [[ $output == *EADDRNOTAVAIL* ]]
     run -2 on_it bin/02-bind "[fe80::1%eth7]:6666" </dev/null

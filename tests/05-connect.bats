@@ -114,6 +114,18 @@ with_twins() {
     [[ ${stderr_lines[1]} == *"spelled right?" ]]
 }
 
+@test "claim 9: fe80 without its interface, and a machine without IPv6: what is missing is told" {
+    local own=(unshare --net)
+    "${own[@]}" true 2>/dev/null || own=(unshare --user --map-root-user --net)
+    "${own[@]}" true 2>/dev/null || skip "this machine allows no network namespaces"
+    [[ -e /proc/sys/net/ipv6 ]] || skip "this kernel has no IPv6"
+    run -1 timeout 5 bin/05-connect "[fe80::1]:6666"
+    [[ ${lines[0]} == *"(EINVAL)" && ${lines[1]} == *"[fe80::1%eth0]:6666"* ]]
+    run -1 "${own[@]}" sh -c 'ip link set lo up && ip -6 address flush dev lo &&
+        exec timeout 5 bin/05-connect "[::1]:6666"'
+    [[ ${lines[0]} == *"(EADDRNOTAVAIL)" && ${lines[1]} == *"IPv6"* ]]
+}
+
 @test "stumble 12: --timeout 1 where nobody answers: ETIMEDOUT, after a second" {
     start server bin/06-accept-one --backlog 0
     saw server '^listen'

@@ -92,7 +92,7 @@ arguments() {
     local program word number
     for program in "${programs[@]}"; do
         for word in 127.0.0.1 99999 "" :6666 "[::1:6666" ::1:6666 "[::1]6666" "[]:6666" "[::1]" \
-            "[" "[:]" a:b:80; do
+            "[" "[:]" a:b:80 :: fe80::a:66a1; do
             refuses "\"$word\"" "$program" "$word"
         done
     done

@@ -149,14 +149,16 @@ static const char *meaning(int error)
     case ETIMEDOUT:
         return "Nobody answered. A firewall that drops the packets? A server too busy to accept?";
     case EHOSTUNREACH:
-        return "Its network is reached, the machine is not: is it switched on, the address right?";
+        return "It is not reached: is it switched on, the address right? Or a firewall refuses.";
     case ENETUNREACH:
-        return "This machine knows no way to that network: is it connected, the address right?";
+        return "This machine or a router knows no way there: is it connected, the address right?";
     case EACCES:
     case EPERM:
         return "A rule on this machine forbids it (a firewall, a prohibited route).";
     case EADDRNOTAVAIL:
-        return "No port is left at this end: all ephemeral ports are in connections to that peer.";
+        return "This end has no address for that (no IPv6 here?), or no ephemeral port is left.";
+    case EINVAL:
+        return "An address that begins with fe80 needs its interface: [fe80::1%eth0]:6666.";
     default:
         return NULL;
     }
