@@ -94,8 +94,8 @@ static const char *what_to_try(const char *call, int error)
     if (error == EAFNOSUPPORT)
         return "this machine has no IPv6: take an IPv4 address";
     if (error == EMFILE)
-        return "`ulimit -n` shows how many descriptors a program may have, `ulimit -n 4096` sets "
-               "it";
+        return "`ulimit -n 4096` before you start it allows 4096 descriptors; `ulimit -Hn` shows "
+               "the most";
     return NULL;
 }
 
