@@ -99,8 +99,8 @@ static const char *what_to_try(const char *call, int error)
     if (error == EAFNOSUPPORT)
         return "socket(), and the address's sa_family, have to name the same IP version";
     if (error == EMFILE)
-        return "`ulimit -n` shows how many descriptors a program may have, `ulimit -Sn 4096` sets "
-               "it";
+        return "`ulimit -Sn 4096` before you start it allows 4096 descriptors; `ulimit -Hn` shows "
+               "the most";
     return NULL;
 }
 

@@ -319,7 +319,8 @@ stopped() {
             exit !(r > 100 && s > 100 && u > .2 && v > .2 && u * r < 1.1e6 && v * s < 1.1e6) }'
         grep -qx " *$clients clients: poll $us, epoll $us11\." "$log/bench.svg"
     done
-    (($(grep -cE '^ *[0-9.]* \|.*[pe*]' <<<"$output") >= 2))
+    # (One row, where both cost the same with either number of clients.)
+    (($(grep -cE '^ *[0-9.]* \|.*[pe*]' <<<"$output") >= 1))
     # A line of two points each, which stand as high as their numbers say.
     perl -e 'undef $/; $_ = <STDIN>; 
         my ($axis) = /class="axis" d="M\d+ \d+ V(\d+) H/;

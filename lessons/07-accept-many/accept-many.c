@@ -64,7 +64,8 @@ int main(int argc, char **argv)
 
     while (!ending) {
         /* 2. Wait, for all sockets at once. Out of descriptors, we do not ask for the listener
-         *    (or poll() would return at once, again and again), but look after a second. */
+         *    (or poll() would return at once, again and again), but look when another socket
+         *    is ready, and after a second. */
         polled[0].events = out_of_descriptors ? 0 : POLLIN;
         int ready = poll(polled, (nfds_t)count, out_of_descriptors ? 1000 : -1);
         if (ready < 0 && errno != EINTR)

@@ -411,7 +411,7 @@ static double latency(double part)
            (double)(seen += times[t]) < part * (double)messages)
         t++;
     size_t halved = t < 64 ? 0 : t / 32 - 1;
-    return (double)((t - 32 * halved) << halved) / 1e3;
+    return (double)(((t - 32 * halved + 1) << halved) - 1) / 1e3; /* where that step ends */
 }
 
 static uint64_t now(void)

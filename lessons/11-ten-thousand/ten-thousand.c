@@ -77,7 +77,8 @@ int main(int argc, char **argv)
     bool asked = true; /* for the listener */
     while (!ending) {
         /* 2. Wait, for all sockets at once. Out of descriptors, we do not ask for the listener
-         *    (or epoll_wait() would return at once, again and again), but look after a second. */
+         *    (or epoll_wait() would return at once, again and again), but look when another socket
+         *    is ready, and after a second. */
         struct epoll_event events[256];
         if (asked == out_of_descriptors) {
             asked = !out_of_descriptors;
