@@ -69,6 +69,15 @@ claims() {
     run ! grep -vE '^([1-9]|1[0-9]|20) ' "$log/claims"
 }
 
+@test "for each of the claims the notes tell what students think, at one of its slides at least" {
+    # shellcheck disable=SC2016 # Perl's
+    slides 'print "$footer\n" if $notes =~ /^Students think: .{20}/m' >"$log/mistakes"
+    for n in {1..20}; do
+        echo "claim $n"
+        grep -qE "^claims? ([0-9]+, )*$n[, ]" "$log/mistakes"
+    done
+}
+
 @test "a claim is stated first, and where the table says that it bends, a later slide shows how" {
     local n
     claims >"$log/claims"
@@ -102,6 +111,7 @@ claims() {
         wrong scalar(@lines) . " lines" if @lines > 16;
         length > 100 and wrong "a line of " . length . " characters" for @lines;
         wrong "no notes" if $notes !~ /^\s*Say: .{20}/;
+        wrong "nothing to run" if $footer && $notes !~ /^(Run|Look)\b.*: /m;
         my $says = $head =~ /^It bends: /;
         wrong "it bends, and the title does not say so" if ($class eq "bends") != $says;
         my $known = qr/^((claims? \d+(, \d+)* · )?lesson \d\d-[-a-z]+)?$/;

@@ -19,8 +19,8 @@ int main(int argc, char **argv)
         die("getifaddrs");
 
     for (struct ifaddrs *a = list; a != NULL; a = a->ifa_next) {
-        /* Not every interface has an address. Nobody reaches one that is down, and the addresses of
-         * the loopback interface only we ourselves. */
+        /* Not every interface has an address. Normally nobody reaches one that is down, and the
+         * addresses of the loopback interface only we ourselves. */
         if (a->ifa_addr == NULL || (a->ifa_flags & IFF_UP) == 0 ||
             (a->ifa_flags & IFF_LOOPBACK) != 0)
             continue;
