@@ -309,6 +309,22 @@ wire() {
     common/lab down
 }
 
+@test "an ordinary user may look at the wire, too" {
+    command -v tcpdump >/dev/null || skip "tcpdump is missing here"
+    if ((UID == 0)); then
+        an_ordinary_user test -x bin/07-accept-many || skip "others may not read this folder"
+        an_ordinary_user unshare --user true 2>/dev/null || skip "users may make no namespaces here"
+    fi
+    for option in "-Z root" ""; do
+        start capture an_ordinary_user common/lab run A sh -c "exec tcpdump $option -tnl -i eth0 tcp"
+        saw capture "^listening on"
+        run -1 an_ordinary_user common/lab run B bin/05-connect 192.168.0.101:6666
+        saw capture "Flags .R"
+        an_ordinary_user common/lab down
+        nothing_is_left
+    done
+}
+
 @test "the PCs' connection stands at one end when the other one's cable is pulled" {
     common/lab up
     start server common/lab run A bin/06-accept-one 192.168.0.101:6666
