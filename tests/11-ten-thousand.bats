@@ -312,7 +312,7 @@ stopped() {
     run tests/bench "$log/bench.svg" 1 5 20
     echo "$output"
     ((status == 0))
-    [[ ${lines[0]} == *", $(nproc) core"*", Linux $(uname -r); "* ]]
+    [[ ${lines[0]} == *", $(nproc) core"*", Linux $(uname -r | cut -d - -f 1); "* ]]
     for clients in 5 20; do
         read -r _ rate us _ _ rate11 us11 _ < <(grep -E "^ +$clients " <<<"$output")
         awk -v r="$rate" -v u="$us" -v s="$rate11" -v v="$us11" 'BEGIN {

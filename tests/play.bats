@@ -435,7 +435,7 @@ END
     cp /bin/sh page.md
     run -1 "$play" page.md
     [[ ${lines[1]} == "page.md:1: not as written" && ${lines[3]} == "  seen      ^?ELF"* ]]
-    run ! grep -aqP '[^\n\x20-\x7e]' <<<"$output"
+    LC_ALL=C run ! grep -aqP '[^\n\x20-\x7e]' <<<"$output"
     [[ ! -e made ]]
 }
 
