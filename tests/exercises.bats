@@ -57,7 +57,7 @@ shows() {
     cp tests/solutions/06.c "$exercise"
     makes exercise-06
     ((status == 0))
-    shows "All 7 checks work: exercise 06 is done."
+    shows "All 8 checks work: exercise 06 is done."
     touch "$log/before"
     makes progress
     ((status == 0))
