@@ -49,7 +49,7 @@ shows() {
     shows "  not yet  ^C ends it"
     shows "           expected: "
     shows "           seen:     "
-    shows "The task, and three hints: lessons/06-accept-one/README.md, under Make."
+    shows "The task and three hints, under Make: lessons/06-accept-one/README.md"
     [[ $output != *"in test file"* && $output != *$'\e'* ]]
 }
 
@@ -57,18 +57,18 @@ shows() {
     cp tests/solutions/06.c "$exercise"
     makes exercise-06
     ((status == 0))
-    shows "All 7 checks work: exercise 06 is done."
+    shows "All 8 checks work: exercise 06 is done."
     touch "$log/before"
     makes progress
     ((status == 0))
     shows "06 Accept one        done"
     shows "1 of 2 exercises are done."
-    shows "Go on with 02 Bind: the task is in lessons/02-bind/README.md, under Make."
+    shows "Go on with 02 Bind. The task, under Make: lessons/02-bind/README.md"
     [[ $course/bin/06-exercise.checks -ot $log/before ]] # it was not checked again
     [[ $course/bin/02-exercise.checks -nt $log/before ]]
     echo 'int main(void) { return 0; }' >"$exercise"
     makes progress
-    shows "06 Accept one        0 of 7 checks work"
+    shows "06 Accept one        0 of 8 checks work"
     shows "0 of 2 exercises are done."
 }
 

@@ -33,6 +33,12 @@ held() {
     prints "[::1]:$((first + 1))"
 }
 
+@test "65535 is a port like the others" {
+    held 127.0.0.1:65534
+    try 127.0.0.1:65534
+    prints 127.0.0.1:65535
+}
+
 @test "where even the last port, 65535, is in use, it says so" {
     held 127.0.0.1:65534 127.0.0.1:65535
     try 127.0.0.1:65534

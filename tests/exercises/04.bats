@@ -23,9 +23,10 @@ listener() {
     prints "$expected"
 }
 
-@test "it tells all of them: two programs can listen on one port, at two addresses" {
+@test "it tells all of them: several programs can listen on one port, each at its address" {
     listener "$at"
     listener "127.0.0.2:$port"
+    ! has_ipv6 || listener "[::1]:$port"
     try "$port"
     output=$(sort -n -k 2 <<<"$output")
     prints "$(sort -n -k 2 <<<"$expected")"

@@ -35,6 +35,14 @@ listening() {
     prints 127.0.0.1:6663
 }
 
+@test "where both addresses have a listener, both are found" {
+    has_ipv6 || return 0
+    listening '[::1]:6668' 127.0.0.1:6668
+    try
+    output=$(sort <<<"$output") # which one is first the system's settings tell
+    prints "$(sort <<<'[::1]:6668'$'\n'127.0.0.1:6668)"
+}
+
 @test "a program that has a port and does not listen is not found" {
     listening 127.0.0.1:6661
     guest owner 'our $s = owner("127.0.0.1:6666"); print "bound\n"; cue()'

@@ -9,6 +9,7 @@ tells_time() {
     [[ $output =~ ^\"([0-9]{4}-[0-9]{2}-[0-9]{2}\ [0-9]{2}:[0-9]{2}:[0-9]{2})\\n\"$ ]] || {
         not_yet "${1:-a client} receives \"$(date '+%F %T')\\n\", and then the end" "$output"
     }
+    told_time=${BASH_REMATCH[1]}
     now=$(($(date +%s) - $(date -d "${BASH_REMATCH[1]}" +%s)))
     ((now >= -2 && now <= 10)) || not_yet "the time of day now, $(date '+%F %T')" "${BASH_REMATCH[1]}"
 }
@@ -22,7 +23,13 @@ tells_time() {
     serve
     tells_time
     tells_time "the second client"
+    # The third one comes in another second than the second one.
+    before=$told_time
+    eventually eval '[[ $(date "+%F %T") != "$before" ]]'
+    sleep 0.1 # (time() may be some milliseconds behind)
     tells_time "the third client"
+    [[ $told_time != "$before" ]] || not_yet "a client that comes later gets a later time" \
+        "$before for both"
     runs
 }
 
@@ -66,4 +73,14 @@ tells_time() {
 @test "^C ends it while it waits for a client" {
     serve
     ends_by_signal
+}
+
+@test "40 clients, one after the other, are no problem where it may have 20 descriptors" {
+    bounded=(bash -c 'ulimit -f 1024 -n 20; exec "$@"' -)
+    serve
+    ask 'for my $i (1 .. 40) { my $s = connected($ARGV[0]); my $heard = heard($s);
+        $heard =~ /^"\d+-.*\\n"$/ or print("client $i: $heard"), exit }
+        print "40 clients got the time"' "$at"
+    runs "a server for 40 clients"
+    same "40 clients got the time" "$output"
 }

@@ -30,3 +30,20 @@ load chat
 @test "a client that comes and goes before it is let in stops nobody" {
     comes_and_goes
 }
+
+@test "999 are in the chat: one more is turned away, and the chat goes on" {
+    (($(ulimit -Hn) >= 1100)) || skip "this system allows a program only $(ulimit -Hn) descriptors"
+    ulimit -Sn 1100
+    at=127.0.0.1:6666
+    free_port "$at"
+    serve
+    guest crowd 'our @all = many(999); print "come\n"; cue(); my $more = connected($ARGV[0]); alarm 9;
+        my $turned = (ready($more, 0, 4))[0]; print $turned ? "turned away\n" : "left to wait\n";
+        put($all[0], "hello"); my $heard = (ready($all[998], 0, 4))[0] ? heard($all[998], 5) : "nothing";
+        print "the last one hears $heard\n"; cue()' "$at"
+    told crowd '^come' "999 clients connect"
+    members 999
+    cue crowd
+    told crowd '^the last' "the chat goes on"
+    same $'turned away\nthe last one hears "hello"' "$(tail -n +2 "$log/crowd")" "one client more"
+}

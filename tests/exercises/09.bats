@@ -80,6 +80,16 @@ sends() {
     ending=1 shows 'message: 5 bytes "hello"' "09-exercise: cut off within a message"
 }
 
+@test "a receiver that goes away is an error, with a message" {
+    guest other 'my $s = accepted($ARGV[0]); print "got ", in_quotes(get($s, 9)), "\n"; finish($s); vanish($s)' "$at"
+    saw other '^listening'
+    { echo hello; for i in {1..20}; do head -c 500000 /dev/zero | tr '\0' x; echo; done; } >"$log/lines"
+    input=$log/lines try "$at"
+    told other '^got' "the sender sends"
+    same 'got "\x00\x00\x00\x05hello"' "$(tail -n 1 "$log/other")"
+    refuses "the receiver has reset the connection" .
+}
+
 @test "it sends all of a long message, also when ^Z and fg interrupt it" {
     guest other 'my $s = accepted($ARGV[0]); print "accepted\n"; cue();
         my $all = get($s); print length $all, " bytes, ";

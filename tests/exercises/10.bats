@@ -4,7 +4,8 @@ load checks
 
 # counts BYTES [SCRIPT]   a client of the server sends so much, finishes, and gets the number back.
 counts() {
-    ask 'my $s = connected($ARGV[0]); put($s, "x" x $ARGV[1]); finish($s); print heard($s)' "$at" "$1"
+    ask 'my $s = connected($ARGV[0]); my $some = "a\0\xff";
+        put($s, substr $some x $ARGV[1], 0, $ARGV[1]); finish($s); print heard($s)' "$at" "$1"
     same "\"$1\\n\"" "$output" "a client that sends $1 bytes and finishes gets"
 }
 
@@ -55,6 +56,17 @@ counts() {
     input=$log/file try "$at"
     prints 300000
     same "the server has received 300000 bytes" "the server has received $(tail -n 1 "$log/other")"
+}
+
+@test "the file may come in pieces, through a pipe" {
+    guest other 'my $s = accepted($ARGV[0]); print get($s) eq "hello again" ? "all\n" : "not all\n"; put($s, "11\n")' "$at"
+    saw other '^listening'
+    mkfifo "$log/pipe"
+    { printf 'hello '; sleep 0.2; printf again; } >"$log/pipe" 3>&- &
+    input=$log/pipe try "$at"
+    told other 'all' "the client sends, and finishes"
+    same "the server has received all" "the server has received $(tail -n 1 "$log/other")"
+    prints 11
 }
 
 @test "the answer may come in pieces" {
