@@ -66,7 +66,8 @@ static void receiver(const struct endpoint *at)
     static char room[MOST];
     size_t length = 0;
     int listener = open_listener(at, 1);
-    say("listen: fd %d is %s\n", listener, endpoint_text(at).s);
+    struct endpoint local = local_endpoint(listener);
+    say("listen: fd %d is %s\n", listener, endpoint_text(&local).s);
     int fd;
     do
         fd = accept(listener, NULL, NULL);

@@ -28,6 +28,7 @@ int main(int argc, char **argv)
     if (options[0].given) {
         end_on_signals();
         int listener = open_listener(&at, 5);
+        at = local_endpoint(listener); /* the kernel chooses, where the port is 0 */
         say("listen: fd %d is %s\n", listener, endpoint_text(&at).s);
         while (!ending) {
             int fd = accept(listener, NULL, NULL);
@@ -35,7 +36,7 @@ int main(int argc, char **argv)
                 continue;
             if (fd < 0)
                 die("accept on %s", endpoint_text(&at).s);
-            if (!serve(fd))
+            if (!serve(fd) && !ending)
                 complain(errno, "connection to a client");
             close(fd);
         }

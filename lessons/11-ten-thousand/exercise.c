@@ -56,6 +56,7 @@ int main(int argc, char **argv)
         die("fcntl O_NONBLOCK of fd %d", listener);
     if (!watch(listener))
         die("epoll_ctl of fd %d", listener);
+    at = local_endpoint(listener); /* the kernel chooses, where the port is 0 */
     say("listen: fd %d is %s\n", listener, endpoint_text(&at).s);
 
     while (!ending) {

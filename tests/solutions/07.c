@@ -33,6 +33,7 @@ int main(int argc, char **argv)
         die("fcntl O_NONBLOCK of fd %d", listener);
     polled[0] = (struct pollfd){.fd = listener, .events = POLLIN};
     count = 1;
+    at = local_endpoint(listener); /* the kernel chooses, where the port is 0 */
     say("listen: fd %d is %s\n", listener, endpoint_text(&at).s);
 
     while (!ending) {
