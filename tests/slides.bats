@@ -74,7 +74,7 @@ claims() {
     slides 'print "$footer\n" if $notes =~ /^Students think: .{20}/m' >"$log/mistakes"
     for n in {1..20}; do
         echo "claim $n"
-        grep -qE "^claims? ([0-9]+, )*$n[, ]" "$log/mistakes"
+        grep -qE "^claims? ([0-9]+, )*${n}[, ]" "$log/mistakes"
     done
 }
 
