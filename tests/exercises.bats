@@ -121,7 +121,7 @@ C
     plain+=(PLAYED_IN=)
     makes exercise-06
     ((status != 0))
-    shows "  unknown  a client that says nothing receives a line"
+    shows "  unknown  a client that says nothing gets the time of day"
     shows "another program has 127.0.0.1:6661: \"perl\", pid $pid. End that one, then try again"
     [[ $output != *"not yet"* ]]
     [[ ! -e $course/bin/06-exercise.checks ]] # to be checked again

@@ -49,7 +49,7 @@ setup() { :; }
     agrees
 }
 
-@test "it prints a link-local IPv6 address alone: what follows % is a name on this machine only" {
+@test "it prints a link-local IPv6 address without % and what follows" {
     build "$(card eth0)" "addr add 192.168.0.101/24 dev eth0" "addr add fe80::7/64 dev eth0 nodad"
     agrees
 }

@@ -51,7 +51,7 @@ held() {
         'EADDRNOTAVAIL|Cannot assign requested address'
 }
 
-@test "40 ports in use are no problem where a program may have 20 descriptors" {
+@test "40 ports in use are no problem for a program with 20 descriptors" {
     ports=()
     for ((p = first; p < first + 40; p++)); do ports+=("127.0.0.1:$p"); done
     held "${ports[@]}"

@@ -23,7 +23,7 @@ listener() {
     prints "$expected"
 }
 
-@test "it tells all of them: several programs can listen on one port, each at its address" {
+@test "several programs can listen on one port, each at its address" {
     listener "$at"
     listener "127.0.0.2:$port"
     ! has_ipv6 || listener "[::1]:$port"
@@ -44,7 +44,7 @@ listener() {
     prints "$expected"
 }
 
-@test "another port is another port, at whichever end of a connection it stands" {
+@test "another port is another port, at either end of a connection" {
     listener "127.0.0.1:$((port + 1000))"
     line=$expected
     guest client 'our $s = connected($ARGV[0]); print name(getsockname $s), "\n"; cue()' \

@@ -16,7 +16,7 @@ listening() {
     saw listener '^listening'
 }
 
-@test "it finds the ports with a listener, the first and the last too, and no others" {
+@test "it finds the ports with a listener, first and last too, no others" {
     listening 127.0.0.1:6659 127.0.0.1:6660 127.0.0.1:6664 127.0.0.1:6670 127.0.0.1:6671
     try
     prints 127.0.0.1:6660$'\n'127.0.0.1:6664$'\n'127.0.0.1:6670
@@ -51,7 +51,7 @@ listening() {
     prints 127.0.0.1:6661
 }
 
-@test "one that does not answer, as its queue is full, does not stop the search" {
+@test "a listener whose queue is full does not stop the search" {
     listening 127.0.0.1:6669
     guest busy 'our $s = owner("127.0.0.1:6666"); listen $s, 0 or die;
         our $c = connected("127.0.0.1:6666"); print "full\n"; cue()'
@@ -60,7 +60,7 @@ listening() {
     prints 127.0.0.1:6669
 }
 
-@test "5 descriptors are enough: it closes a socket before it takes the next one" {
+@test "5 descriptors are enough: it closes a socket before the next one" {
     listening 127.0.0.1:6660 127.0.0.1:6661 127.0.0.1:6662 127.0.0.1:6663 127.0.0.1:6670
     bounded=(bash -c 'ulimit -f 1024 -n 5; exec "$@"' -)
     try

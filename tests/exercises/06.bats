@@ -14,7 +14,7 @@ tells_time() {
     ((now >= -2 && now <= 10)) || not_yet "the time of day now, $(date '+%F %T')" "${BASH_REMATCH[1]}"
 }
 
-@test "a client that says nothing receives a line with the time of day, and then the end" {
+@test "a client that says nothing gets the time of day, and then the end" {
     serve
     tells_time
 }
@@ -33,7 +33,7 @@ tells_time() {
     runs
 }
 
-@test "it listens at the endpoint that it was given, IPv4 or IPv6, and at no other" {
+@test "it listens at the endpoint given, IPv4 or IPv6, and at no other" {
     serve
     found=$(sockets_of "$server" | awk '$3 == "none" { print $2 }')
     same "$at" "$found" "its listeners, as ss shows them"
@@ -45,17 +45,19 @@ tells_time() {
 
 @test "a client that has gone before it is served is no reason to end" {
     serve
+    before=$(sockets_open)
     for how in 'vanish($s)' 'finish($s); vanish($s)'; do
-        kill -STOP "$server" # the kernel goes on answering clients
+        pause # the kernel goes on answering clients
         ask 'my $s = connected($ARGV[0]); '"$how"'; print "gone"' "$at"
         kill -CONT "$server"
         runs "a client has reset its connection; the server goes on"
         tells_time "the next client"
         runs "a client has reset its connection; the server goes on"
     done
+    keeps "$before" "the sockets of clients are closed: $before open, as before they came"
 }
 
-@test "a client that does not read, and does not leave, does not hold up the next one" {
+@test "a client that neither reads nor leaves does not hold up the next" {
     serve
     guest silent 'our $s = connected($ARGV[0]); print "in\n"; cue()' "$at"
     saw silent '^in'
@@ -75,7 +77,7 @@ tells_time() {
     ends_by_signal
 }
 
-@test "40 clients, one after the other, are no problem where it may have 20 descriptors" {
+@test "40 clients in turn are no problem where it has 20 descriptors" {
     bounded=(bash -c 'ulimit -f 1024 -n 20; exec "$@"' -)
     serve
     ask 'for my $i (1 .. 40) { my $s = connected($ARGV[0]); my $heard = heard($s);

@@ -31,6 +31,27 @@ load chat
     comes_and_goes
 }
 
+@test "it sleeps when nobody speaks" {
+    serve
+    join anna ben
+    sleeps "it sleeps when nobody speaks"
+}
+
+@test "one who comes just when another one leaves is let in, and stays" {
+    serve
+    join anna ben
+    pause # it learns of both at the same time
+    cue ben leave
+    told ben '^left' "ben leaves"
+    come carl
+    eventually shown "^ESTAB 0 0 127[^ ]* $at" 2 >/dev/null || :
+    kill -CONT "$server"
+    eventually shown "^CLOSE-WAIT .* $at .*" 0 >/dev/null || :
+    members 2
+    cue anna "hello"
+    hears carl '"hello\n"'
+}
+
 @test "999 are in the chat: one more is turned away, and the chat goes on" {
     (($(ulimit -Hn) >= 1100)) || skip "this system allows a program only $(ulimit -Hn) descriptors"
     ulimit -Sn 1100

@@ -40,7 +40,7 @@ given() {
     prints "$(printf '%s here\n' "[::1]:51234 [::1]:6666" "[::1]:6666 [::1]:51234")"
 }
 
-@test "::ffff:127.0.0.1 at a server for IPv4 and IPv6 is 127.0.0.1 to its client" {
+@test "::ffff:127.0.0.1 at the server is 127.0.0.1 to its client" {
     given "[::ffff:127.0.0.1]:6666 [::ffff:127.0.0.1]:51234" "127.0.0.1:51234 127.0.0.1:6666" \
         "[::ffff:192.168.0.101]:6666 [::ffff:192.168.0.102]:51240"
     prints "$(printf '%s\n' "127.0.0.1:51234 127.0.0.1:6666 here" \

@@ -37,7 +37,7 @@ sends() {
     output=$(tail -n 1 "$log/other")
 }
 
-@test "it sends the length, 4 bytes in network byte order, and then the message" {
+@test "it sends the length, 4 bytes in network byte order, then the message" {
     sends 'hello\n'
     same '"\x00\x00\x00\x05hello"' "$output" "for the line hello"
 }
@@ -64,7 +64,7 @@ sends() {
         "the peer has finished"
 }
 
-@test "a message may have 1048576 bytes; one that says it is longer is refused" {
+@test "a message may have 1048576 bytes; a longer one is refused" {
     receives 'put($s, "\0\x10\0\0" . "x" x 1048576); put($s, "\0\x10\0\1" . "x" x 100); sent($s, "x")'
     xs=$(printf 'x%.0s' {1..48})
     ending=1 shows "message: 1048576 bytes \"$xs\"..." "09-exercise: too long a message"

@@ -6,10 +6,11 @@ load checks
 counts() {
     ask 'my $s = connected($ARGV[0]); my $some = "a\0\xff";
         put($s, substr $some x $ARGV[1], 0, $ARGV[1]); finish($s); print heard($s)' "$at" "$1"
+    [[ $output == \"* ]] || runs "the server goes on"
     same "\"$1\\n\"" "$output" "a client that sends $1 bytes and finishes gets"
 }
 
-@test "the server counts what it receives, and tells the client that has finished" {
+@test "the server counts bytes, and tells a client that has finished" {
     serve --server
     counts 12345
 }
@@ -19,7 +20,9 @@ counts() {
     guest slow 'my $s = connected($ARGV[0]); put($s, "x" x 1000); cue(); put($s, "x" x 234); cue();
         finish($s); print heard($s), "\n"' "$at"
     for i in 1 2; do
-        eventually shown "^ESTAB 0 0 $at .*" >/dev/null || not_yet "the server takes the first piece" "it does not"
+        eventually shown "^ESTAB 0 0 $at .*" >/dev/null ||
+            not_yet "the server takes what came, and waits for the rest" "$(in_lines \
+                "$(ss -Htn "src $at" | awk '{ print "its socket: " $1 ", bytes not received: " $2 }')")"
         sleep 0.1 # it has taken this piece; were it content with that, it would answer now
         cue slow
     done
@@ -38,13 +41,26 @@ counts() {
 @test "a client that vanishes does not end the server" {
     serve --server
     for how in 'vanish($s)' 'put($s, "x" x 100); vanish($s)' 'put($s, "x" x 100); finish($s); vanish($s)'; do
-        kill -STOP "$server"
+        pause
         ask 'my $s = connected($ARGV[0]); '"$how"'; print "gone"' "$at"
         kill -CONT "$server"
         runs "a client has reset its connection; the server goes on"
         counts 100
     done
     runs "a client has reset its connection; the server goes on"
+}
+
+accepted() {
+    (($(sockets_open) == 2)) # the listener and the client
+}
+
+@test "^C ends the server, also while a client is connected and silent" {
+    serve --server
+    counts 5
+    guest silent 'our $s = connected($ARGV[0]); print "in\n"; cue()' "$at"
+    saw silent '^in'
+    eventually accepted >/dev/null || :
+    ends_by_signal
 }
 
 @test "the client sends all bytes of a file, finishes, and prints the answer" {
@@ -69,6 +85,13 @@ counts() {
     prints 11
 }
 
+@test "what cannot be read is an error: stdin is a folder" {
+    guest other 'my $s = accepted($ARGV[0]); my $n = length get($s); put($s, "$n\n")' "$at"
+    saw other '^listening'
+    input=/ try "$at"
+    refuses "stdin is a folder, and read() fails (EISDIR)" .
+}
+
 @test "the answer may come in pieces" {
     guest other 'my $s = accepted($ARGV[0]); get($s); put($s, "30"); select undef, undef, undef, 0.2;
         put($s, "00\n"); get($s)' "$at"
@@ -89,7 +112,7 @@ counts() {
     done
 }
 
-@test "a server that goes away while the client sends is an error, with a message" {
+@test "a server that goes away while the client sends is an error" {
     random_bytes 9000000 "$log/file"
     for how in 'vanish($s)' 'finish($s); vanish($s)'; do
         guest other 'my $s = accepted($ARGV[0]); get($s, 1000); '"$how" "$at"

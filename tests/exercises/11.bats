@@ -52,7 +52,7 @@ crowd() {
     serve
     guest crowd 'my $size = $ARGV[0]; our @all = many($size); print "come\n"; cue(); alarm 12;
         sub hear { my $word = shift; my $missed = 0;
-            for my $s (@_) { my $n = (ready($s, 0, 4))[0] ? sysread $s, my $got, 100 : 0;
+            for my $s (@_) { my $n = (ready($s, 0, $missed ? 0 : 4))[0] ? sysread $s, my $got, 100 : 0;
                 $missed++ if !$n || $got ne $word }
             print $missed ? "$missed of " . @_ . " have not heard it\n" : "all have heard it\n" }
         '"$1"'; print "done\n"; cue()' "$size"
@@ -78,12 +78,12 @@ crowd() {
     members 1000
 }
 
-@test "where no more descriptors are to be had, who comes is turned away, and the chat goes on" {
+@test "without a free descriptor it turns away who comes, and goes on" {
     bounded=(bash -c 'ulimit -f 1024 -n 20; exec "$@"' -)
     serve
     join anna ben
     guest others 'our @all = map { connected($ARGV[0]) } 1 .. 30; my $away = 0; print "in\n"; cue();
-        for my $s (@all[20 .. 29]) { $away++ if (ready($s, 0, 3))[0] }
+        for my $s (@all[20 .. 29]) { (ready($s, 0, 3))[0] ? $away++ : last }
         print $away == 10 ? "turned away\n" : "left to wait\n"; cue()' "$at"
     told others '^in' "30 more clients are let in, or turned away"
     cue others
@@ -92,12 +92,5 @@ crowd() {
         "the last 10 of 32 clients are $(tail -n 1 "$log/others")"
     cue anna "hello"
     hears ben '"hello\n"'
-    asleep=0
-    for ((i = 0; i < 20; i++)); do
-        read -r _ _ state _ <"/proc/$server/stat" || runs
-        [[ $state == R ]] || ((++asleep))
-        sleep 0.02
-    done
-    ((asleep >= 10)) || not_yet "it sleeps when nobody speaks" \
-        "looked at 20 times, it was busy $((20 - asleep)) times"
+    sleeps "it sleeps when nobody speaks"
 }

@@ -39,6 +39,7 @@ sub heard {
         $then = 'then the end' if defined $n && $n == 0 && defined $length;
         last if !$n;
     }
+    return $then if $got eq '' && $then =~ s/^then (?=nothing)//;
     return ($got eq '' ? 'nothing' : in_quotes($got)) . ($then && ", $then");
 }
 

@@ -3,11 +3,12 @@
 
 # members COUNT   waits until so many are in the chat: the server has a socket for each.
 members() {
-    local deadline=$((SECONDS + 5)) now
+    local deadline=$((SECONDS + 5)) now s=s
+    (($1 != 1)) || s=
     until now=$(sockets_of "$server" | awk '$3 != "none"' | wc -l) && ((now == $1)); do
         runs "$1 clients in the chat"
         if ((SECONDS > deadline)) || [[ -n $(ss -Htn state close-wait "dport = :$port") ]]; then
-            not_yet "the server has $1 connected sockets: one for each client that is there" \
+            not_yet "the server has $1 connected socket$s: one for each client that is there" \
                 "$now; ss -tn shows at port $port:"$'\n'"$(ss -tn "( sport = :$port or dport = :$port )" |
                     tail -n +2 | awk '{ print $1, $4, $5 }')"
         fi
@@ -21,15 +22,20 @@ join() {
     local name before
     before=$(sockets_of "$server" | awk '$3 != "none"' | wc -l)
     for name; do
-        guest "$name" 'my $s = connected($ARGV[0]); while (defined(my $line = <STDIN>)) {
-            alarm 10;
-            if ($line =~ /^hear (\d+)/) { print heard($s, $1), "\n" }
-            elsif ($line =~ /^leave/) { close $s; print "left\n"; $s = undef }
-            elsif ($line =~ /^vanish/) { vanish($s); print "left\n"; $s = undef }
-            elsif ($line =~ /^finish/) { finish($s); print "finished\n" }
-            else { put($s, $line) } }' "$at"
+        come "$name"
         members $((++before))
     done
+}
+
+# come NAME   one client comes; whether it is let in is not waited for.
+come() {
+    guest "$1" 'my $s = connected($ARGV[0]); while (defined(my $line = <STDIN>)) {
+        alarm 10;
+        if ($line =~ /^hear (\d+)/) { print heard($s, $1), "\n" }
+        elsif ($line =~ /^leave/) { close $s; print "left\n"; $s = undef }
+        elsif ($line =~ /^vanish/) { vanish($s); print "left\n"; $s = undef }
+        elsif ($line =~ /^finish/) { finish($s); print "finished\n" }
+        else { put($s, $line) } }' "$at"
 }
 
 # hears NAME TEXT   NAME hears exactly that next; TEXT as Talk.pm shows it. WHAT: in words.
@@ -103,7 +109,7 @@ vanishes() {
 vanishes_meanwhile() {
     serve
     join anna ben carl
-    kill -STOP "$server" # it learns of all that follows at the same time
+    pause # it learns of all that follows at the same time
     cue anna "hello"
     eventually shown "^ESTAB 6 0 $at .*" >/dev/null || :
     cue ben finish
@@ -143,9 +149,10 @@ silent() {
     done
     same "one who talks a lot (16 MB) is heard by one who reads, while another one does not read" \
         "one who talks a lot (16 MB) is $(tail -n 1 "$log/pair" | sed 's/^heard it all$/heard by one who reads, while another one does not read/
-            s/^this peer has waited long enough$/not heard any more, while another one does not read/; s/^in$/not heard/')"
+            s/^this peer has waited long enough$/not heard any more, while another one does not read/; s/^in$/not heard/; s/^put: .*/cut off (&)/')"
     cue silent # now it reads all that has come
-    told silent '^(a beginning|wrong|this)' "what the silent one can still read ends"
+    saw silent '^(a beginning|wrong|this)' >/dev/null || not_yet "who does not read has to leave" \
+        "it is still in the chat: what it can read now has no end"
     same "what the silent one can still read is a beginning, with no hole" \
         "what the silent one can still read is $(sed 's/^a beginning$/&, with no hole/; s/^this peer.*/without an end/' <(tail -n 1 "$log/silent"))"
 }
@@ -154,7 +161,7 @@ silent() {
 comes_and_goes() {
     serve
     join anna ben
-    kill -STOP "$server"
+    pause
     ask 'my $s = connected($ARGV[0]); vanish($s)' "$at"
     kill -CONT "$server"
     cue anna "hello"

@@ -128,9 +128,17 @@ serve() {
     done
 }
 
+# in_words   what has gone wrong with a peer, for who does not know Peer.pm.
+in_words() {
+    sed -E -e 's/^this peer has waited long enough$/then nothing for seconds/' \
+        -e 's/^(connect|finish): /the other end could not &/' \
+        -e 's/^(put|talk): /the other end could not send: /' \
+        -e 's/^get: /the other end could not receive: /'
+}
+
 # ask SCRIPT [ARGUMENT...]   runs a peer to its end (Peer.pm, Talk.pm); what it prints is in $output.
 ask() {
-    output=$(timeout -s KILL 9 perl -Itests -Itests/exercises -MPeer -MTalk -e "$@" 2>&1) || :
+    output=$(timeout -s KILL 9 perl -Itests -Itests/exercises -MPeer -MTalk -e "$@" 2>&1 | in_words) || :
 }
 
 # guest NAME SCRIPT [ARGUMENT...]   starts such a peer in the background; saw, cue: as for peer.
@@ -139,8 +147,12 @@ guest() {
 }
 
 # told NAME PATTERN EXPECTED   waits until the guest has printed a line that matches; 6 seconds.
+# Words between the guest and the check are not for the student.
 told() {
-    saw "$1" "$2" >/dev/null || not_yet "$3" "$(in_lines "$(tail -n 3 "$log/$1")")"
+    local seen
+    saw "$1" "$2" >/dev/null && return
+    seen=$(tail -n 3 "$log/$1" | grep -vxE 'listening|accepted|connected|bound|come|full|in' | in_words)
+    not_yet "$3" "$(in_lines "${seen:-not so, after $patience seconds}")"
 }
 
 # ends_by_signal   SIGTERM ends the program within 3 seconds, cleanly.
@@ -156,6 +168,38 @@ ends_by_signal() {
     ended "$server"
     ((status == 0)) || not_yet "^C and SIGTERM end it, exit status 0" \
         "$(ending_of "$status"); it said:"$'\n'"$(said)"
+}
+
+# pause   the program in the background is stopped, when this returns; what happens then, it learns
+# all at once, after kill -CONT.
+pause() {
+    kill -STOP "$server"
+    eventually stopped >/dev/null || :
+}
+stopped() {
+    [[ $(<"/proc/$server/stat") == *") T "* ]]
+}
+
+# sleeps WHAT   the program in the background does not keep a processor busy.
+sleeps() {
+    local asleep=0 state i
+    for ((i = 0; i < 20; i++)); do
+        read -r _ _ state _ <"/proc/$server/stat" || runs "$1"
+        [[ $state == R ]] || ((++asleep))
+        sleep 0.02
+    done
+    ((asleep >= 10)) || not_yet "$1" "looked at 20 times, it was busy $((20 - asleep)) times"
+}
+
+# keeps COUNT WHAT   the program in the background has so many sockets or fewer, in 5 seconds.
+keeps() {
+    eventually sockets_at_most "$1" >/dev/null || not_yet "$2" "it has $(sockets_open) sockets open"
+}
+sockets_at_most() {
+    (($(sockets_open) <= $1))
+}
+sockets_open() {
+    find "/proc/$server/fd" -lname 'socket:*' | wc -l
 }
 
 # has_ipv6   does this machine have IPv6?
