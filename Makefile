@@ -27,7 +27,7 @@ programs   := $(foreach c,$(sources),$(call program_of,$c))
 pages      := $(sort $(wildcard lessons/*/README.md)) # (make 4.2 does not sort them)
 shown      := ip:iproute2 ss:iproute2 strace:strace tcpdump:tcpdump script:bsdutils
 needed     := $(shown) bats:bats jq:jq perl:perl-base
-scripts    := .ci/run common/lab $(wildcard tests/*.bats tests/*.bash) $(addprefix tests/,play netns need bench)
+scripts    := .ci/run common/lab common/place.bash $(wildcard tests/*.bats tests/*.bash) $(addprefix tests/,play netns need bench)
 
 .PHONY: all help tour test faults bench slides test-slides lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)

@@ -7,7 +7,18 @@ export LC_ALL=C # whatever the user's language: sorted by bytes, in English, and
 log=$BATS_TEST_TMPDIR
 started=()
 inside=()
-patience=5 # seconds: so long is waited at most, here below
+# Seconds: so long is waited at most, here below. A slow machine may need more: PATIENCE=100 make test
+patience=${PATIENCE:-20}
+
+source common/place.bash
+
+# needs WORD...   skips the test where this place lacks something (the words: common/place.bash).
+needs() {
+    local word
+    for word; do
+        ! lacks "$word" || skip "needs $word: $REPLY"
+    done
+}
 
 # start NAME COMMAND...   starts a program in the background. What it says goes to $log/NAME, what
 # is written to $log/NAME.in it reads (there is no end of input). $pid is its process id.
@@ -22,18 +33,35 @@ start() {
     started+=("$pid")
 }
 
-# rest   how long to wait before one looks again, in $tries times: at first often, then less.
+# rest   how long to wait before one looks again, in $tries times: at first often, then less. (A
+# read that nothing comes for takes no process, as sleep does.)
 rest() {
-    sleep "0.0$((++tries > 20 ? 4 : 1))"
+    [[ -p $log/nothing ]] || mkfifo "$log/nothing"
+    read -r -t "0.0$((++tries > 20 ? 4 : 1))" <>"$log/nothing" || :
+}
+
+# lines_of NAME PATTERN   sets REPLY to how many lines of NAME match the regular expression.
+lines_of() {
+    local line lines
+    mapfile -t lines <"$log/$1" 2>/dev/null
+    REPLY=0
+    if ((${#lines[@]} > 200)); then
+        REPLY=$(grep -acE -e "$2" "$log/$1") || :
+        return
+    fi
+    for line in "${lines[@]}"; do
+        [[ ! $line =~ $2 ]] || ((++REPLY))
+    done
 }
 
 # saw NAME PATTERN [COUNT]   waits until NAME has said COUNT lines (1) that match the regular
 # expression; fails, and shows what it said, when that does not come within $patience seconds.
 saw() {
     local deadline=$((SECONDS + patience)) tries=0
-    until (($(grep -cE -e "$2" "$log/$1") >= ${3:-1})); do
+    until lines_of "$1" "$2" && ((REPLY >= ${3:-1})); do
         if ((SECONDS > deadline)); then
-            printf 'no "%s" in what %s said:\n%s\n' "$2" "$1" "$(<"$log/$1")"
+            printf 'within %s seconds (PATIENCE) no "%s" in what %s said:\n%s\n' \
+                "$patience" "$2" "$1" "$(<"$log/$1")"
             return 1
         fi
         rest
@@ -45,7 +73,7 @@ eventually() {
     local deadline=$((SECONDS + patience)) tries=0
     until "$@"; do
         if ((SECONDS > deadline)); then
-            printf 'not within %s seconds: %s\n' "$patience" "$*"
+            printf 'not within %s seconds (PATIENCE): %s\n' "$patience" "$*"
             return 1
         fi
         rest

@@ -144,7 +144,7 @@ pid_of() { # NAME: of what start has started under it, in order
 # parts   the processes of the lab: those who wait outside, the keeper, the programs in it
 parts() {
     local keeper
-    keeper=$(grep -lszx "lab-of[-][0-9]*" /proc/[1-9]*/cmdline)
+    keeper=$(grep -lszx "lab-of[-][0-9]*:.*" /proc/[1-9]*/cmdline)
     keeper=${keeper//[^0-9]/}
     case $1 in
         keeper) echo "$keeper" ;;
@@ -199,7 +199,7 @@ only_b_sleeps() { [[ $(common/lab status) == *"A 192.168.0.101: "$'\n'*"B 192.16
 
 @test "a player that is killed in the middle of a lab's transcript leaves nothing" {
     printf '%s\n' '# x' '```console lab' 'A$ bin/06-accept-one' 'A| ...' 'A| never' '```' >"$log/x.md"
-    start play env PLAY_TIMEOUT=60 tests/play "$log/x.md"
+    start play env PATIENCE=60 tests/play "$log/x.md"
     saw play "^A. listen:"
     kill -KILL "$pid"
     nothing_is_left
@@ -406,7 +406,7 @@ own_users() { [[ ! /proc/$1/ns/user -ef /proc/self/ns/user ]]; }
 
 @test "a mistake on the command line: status 2, with what is right" {
     for arguments in "" "shell" "shell D" "shell AB" "run" "run A" "run 1 true" "up --tmus" "down A" \
-        "status A" "shell A B" "make 0" "keep lab-of-0"; do
+        "status A" "check A" "shell A B" "make 0" "keep lab-of-0"; do
         read -ra words <<<"$arguments"
         run -2 common/lab "${words[@]}"
         [[ $output == "lab: "*"usage: common/lab shell PC"* ]]

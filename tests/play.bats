@@ -7,7 +7,7 @@ bats_require_minimum_version 1.5.0
 setup() {
     play=$BATS_TEST_DIRNAME/play
     netns=$BATS_TEST_DIRNAME/netns
-    export PLAY_TIMEOUT=5 WORK=$BATS_TEST_TMPDIR
+    export PATIENCE=5 WORK=$BATS_TEST_TMPDIR
     cd "$WORK" || exit
 }
 
@@ -321,7 +321,7 @@ END
 }
 
 @test "a program that says nothing is noticed, or that never ends" {
-    PLAY_TIMEOUT=0.05
+    PATIENCE=0.05
     page <<<$'A$ sleep 60\nA| hello'
     page <<<$'A$ sleep 60'
     page <<<$'A$ sleep 60\nA$ true'
@@ -332,7 +332,7 @@ END
 }
 
 @test "a program that waits at a prompt is noticed, or that never stops talking" {
-    PLAY_TIMEOUT=0.3
+    PATIENCE=0.3
     page <<<$'A$ read -p "name? " x\nA| hello'
     page <<<$'A$ yes\nA| ...\nA| no'
     run -1 "$play" --quiet page.md
@@ -478,7 +478,7 @@ END
             print $out $text;
         }' "$BATS_TEST_DIRNAME"
     # shellcheck disable=SC2031 # PATH is changed for one command
-    PATH=$WORK/bin:$PATH PLAY_TIMEOUT=0.2 timeout 30 "$play" --quiet page-*.md >out 2>err ||
+    PATH=$WORK/bin:$PATH PATIENCE=0.2 timeout 30 "$play" --quiet page-*.md >out 2>err ||
         status=$?
     head -n 5 err
     [[ $status == 1 && ! -s err ]]
@@ -597,7 +597,7 @@ END
         [[ ${#lines[@]} == 2 && ${lines[0]} == "play: "* && ${lines[1]} == "usage: tests/play "* ]]
     done
     [[ ${lines[0]} == *"'.'" ]]
-    PLAY_TIMEOUT=soon run -2 "$play" page.md
+    PATIENCE=soon run -2 "$play" page.md
     [[ ${lines[0]} == *"'soon'"* ]]
     "$play" --help >help
     "$play" -h | diff help -
@@ -651,7 +651,7 @@ END
 leaves_nothing() {
     local mark=$RANDOM$RANDOM # in the command lines of the player and of all that it starts
     local ignored=${2-INT HUP}
-    PLAY_TIMEOUT=60
+    PATIENCE=60
     mkdir -p tmp
     rm -f page.md
     page <<END

@@ -1,0 +1,44 @@
+# place.bash: what the place where we are can show, for the player of transcripts and for the tests.
+# A container, say, may have no IPv6 address, or let nobody trace a program. What needs one of
+# these is then left out, and counted, and the reason is printed with what to do about it:
+#
+#   ipv6       the address ::1, by which this machine reaches itself
+#   lab        the PCs of common/lab
+#   low-ports  ports below 1024 need privilege
+#   network    a network namespace to itself, so that nobody else's sockets are to be seen in it
+#   strace     strace may look at the calls of a program
+# shellcheck shell=bash
+
+# lacks WORD   is that missing here? If so, REPLY says why, and what to do, in one sentence.
+lacks() {
+    local limit
+    case $1 in
+        ipv6)
+            ! grep -qs '^0\{31\}1 .* lo$' /proc/net/if_inet6 || return 1
+            REPLY="there is no address ::1 here (IPv6 is off; for a container, switch it on with"
+            REPLY+=" --sysctl net.ipv6.conf.all.disable_ipv6=0)"
+            ;;
+        lab)
+            ! REPLY=$("${BASH_SOURCE[0]%/*}/lab" check 2>&1) || return 1
+            ;;
+        low-ports)
+            limit=$(</proc/sys/net/ipv4/ip_unprivileged_port_start)
+            ((limit != 1024)) || return 1
+            REPLY="the first port that needs no privilege is $limit here, and not 1024 (it is the"
+            REPLY+=" kernel's setting net.ipv4.ip_unprivileged_port_start)"
+            ;;
+        network)
+            [[ ${PLAYED_IN-} != in* ]] || return 1
+            REPLY="no network namespace is to be had here (Ubuntu: sudo sysctl"
+            REPLY+=" kernel.apparmor_restrict_unprivileged_userns=0; a container: --privileged)"
+            ;;
+        strace)
+            ! strace -qq -o /dev/null true 2>/dev/null || return 1
+            REPLY="strace may not look at programs here (for a container, allow it with"
+            REPLY+=" --cap-add SYS_PTRACE; else see /proc/sys/kernel/yama/ptrace_scope)"
+            ;;
+        *)
+            REPLY="there is no such need as '$1'"
+            ;;
+    esac
+}
