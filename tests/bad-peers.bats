@@ -171,7 +171,8 @@ tells_all() {
         if [[ $program == *--reader ]]; then
             peer client 'my $s = connected(); put($s, join "", '"$pieces"'); finish($s); get($s)'
             saw server '^accept: '
-            eventually shown '^ESTAB 256 0 127\.0\.0\.1:6666 '
+            # (257: the end, a FIN, is counted as one byte)
+            eventually shown '^CLOSE-WAIT 257 0 127\.0\.0\.1:6666 '
             cue server # it reads,
             saw server '^recv: 256'
             cue server # and reads the end
