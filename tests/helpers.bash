@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 bats_require_minimum_version 1.5.0
 
-cd "$BATS_TEST_DIRNAME/.." || exit 1
+cd "${BASH_SOURCE[0]%/*}/.." || exit 1
 export LC_ALL=C # whatever the user's language: sorted by bytes, in English, and a byte is a character
 log=$BATS_TEST_TMPDIR
 started=()
