@@ -134,6 +134,11 @@ machine() {
 }
 
 teardown() {
+    end_started
+}
+
+# end_started   ends what start has started. (A file with a teardown of its own calls it in there.)
+end_started() {
     local p
     for p in "${started[@]}"; do
         kill -KILL "$p" 2>/dev/null && wait "$p" 2>/dev/null
