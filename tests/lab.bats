@@ -393,6 +393,17 @@ a_sleeps() { [[ $(common/lab status) == *"A 192.168.0.101: sleep"* ]]; }
     common/lab down
 }
 
+# (A kernel before 6.5 that learns it later takes the last SYN that is allowed for lost.)
+@test "that nobody has an address is known before the first SYN is repeated" {
+    common/lab up
+    for twice in 1 2; do
+        run -1 common/lab run B bin/05-connect 192.168.0.200:443
+        [[ $output == *EHOSTUNREACH* ]]
+    done
+    run -0 common/lab run B nstat --ignore --noupdate --zeros TcpExtTCPTimeouts
+    [[ ${lines[-1]} == TcpExtTCPTimeouts*" 0 "* ]] || { echo "$output" && return 1; }
+}
+
 # wire FLAGS COUNT COMMAND...   what B and A say to each other while COMMAND connects on B, until
 # so many packets with these flags have come: one line for each, without what differs each time
 wire() {
