@@ -97,8 +97,8 @@ works_as() { # COMMAND...: how to become somebody
 }
 
 @test "claim 4 bends: PC A has one link-local address on two interfaces, told apart by their names" {
-    common/lab run A ip -6 address show dev eth0 | grep -q fe80::101/64 ||
-        skip "this machine has no IPv6"
+    needs ipv6
+    common/lab run A ip -6 address show dev eth0 | grep -q fe80::101/64
     common/lab run A ip -6 address show dev eth1 | grep -q fe80::101/64
     run -0 common/lab run A bin/01-interfaces
     [[ $output == *"fe80::101%eth0/64"*"fe80::101%eth1/64"* ]]
