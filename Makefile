@@ -67,7 +67,7 @@ at_once = case $$(tests/netns printenv PLAYED_IN 2>&1) in in*) echo "$$((2 * $$(
 and_found = ; result=$$?; ! grep -qsE 'ERROR: |runtime error: ' bin/found.* || \
             { cat bin/found.*; rm bin/found.*; exit 1; }; exit $$result
 # The long ones first, and without those that take more tools: .ci/run has them.
-tests := $(filter-out %/valgrind.bats %/big-endian.bats,$(shell ls -r tests/*.bats))
+tests := $(filter-out %/valgrind.bats %/big-endian.bats %/arm64.bats,$(shell ls -r tests/*.bats))
 test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers built in)
 	@tests/need $(needed)
 	@$(MAKE) --no-print-directory -s -k -O -j "$$($(at_once))" $(tests) $(and_found)

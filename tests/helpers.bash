@@ -169,6 +169,11 @@ machine() {
 mark=${BATS_TEST_TMPDIR:+:$BATS_TEST_TMPDIR:}
 export STARTED_BY_TESTS=${STARTED_BY_TESTS-}$mark
 teardown() {
+    end_started
+}
+
+# end_started   does that. (A file with a teardown of its own calls it in there.)
+end_started() {
     local p tries=0 left
     for p in "${started[@]}"; do
         kill -KILL -- "-$p" "$p" 2>/dev/null || :
