@@ -20,6 +20,17 @@ volatile sig_atomic_t ending;
 
 /* ---- What is said ---- */
 
+/* Is there room for a line? poll() tells: a pipe has room for 4096 bytes then, and a terminal is
+ * not stopped. Waits so long for that, or until a signal comes. */
+static bool has_room(int fd, int milliseconds)
+{
+    struct pollfd room = {.fd = fd, .events = POLLOUT};
+    int ready = poll(&room, 1, milliseconds);
+    if (ready < 0)
+        ready = poll(&room, 1, 0);
+    return ready != 0; /* (where poll() fails, write() tells why) */
+}
+
 int write_all(int fd, const void *data, size_t length)
 {
     /* send() has MSG_NOSIGNAL to keep the signal SIGPIPE away (lesson 06), write() has nothing like
@@ -29,18 +40,21 @@ int write_all(int fd, const void *data, size_t length)
     sigaction(SIGPIPE, &ignore, &before);
 
     const char *next = data;
-    ssize_t n = 0;
     while (length > 0) {
-        n = write(fd, next, length);
-        if (n < 0 && errno == EAGAIN) {
-            struct pollfd room = {.fd = fd, .events = POLLOUT};
-            n = poll(&room, 1, -1);
-        } else if (n >= 0) {
+        ssize_t n = write(fd, next, length);
+        if (n >= 0) {
             next += n;
             length -= (size_t)n;
-        }
-        if (n < 0 && !interrupted(n))
+        } else if (errno == EINTR && ending && !has_room(fd, 0)) {
+            errno = EINTR; /* it would wait, and the user ends the program */
             break;
+        } else if (errno == EAGAIN) {
+            struct pollfd room = {.fd = fd, .events = POLLOUT};
+            if (poll(&room, 1, -1) < 0 && !interrupted(-1))
+                break;
+        } else if (errno != EINTR) {
+            break;
+        }
     }
     int error = errno; /* sigaction() may change it */
     sigaction(SIGPIPE, &before, NULL);
@@ -63,23 +77,12 @@ ssize_t read_stdin(void *data, size_t length)
     }
 }
 
-/* Is there room for a line? poll() tells: a pipe has room for 4096 bytes then, and a terminal is
- * not stopped. A server waits a second for that, and no longer once a line has been left out. */
-static bool has_room(int fd, bool wait)
-{
-    struct pollfd room = {.fd = fd, .events = POLLOUT};
-    int ready = poll(&room, 1, wait ? 1000 : 0);
-    if (ready < 0) /* a signal has come: do not wait any longer */
-        ready = poll(&room, 1, 0);
-    return ready != 0; /* (where poll() fails, write() tells why) */
-}
-
 /* Writes a line to stdout or stderr, or leaves it out (see say_waits). Returns as write_all(). */
 static int write_line(int fd, const char *line, size_t length)
 {
     static unsigned counts[STDERR_FILENO + 1];
     unsigned *left_out = &counts[fd];
-    if (!say_waits && !has_room(fd, *left_out == 0)) {
+    if (!say_waits && !has_room(fd, *left_out == 0 ? 1000 : 0)) {
         ++*left_out;
         return 0;
     }
