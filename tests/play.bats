@@ -476,7 +476,8 @@ END
     # Its terminals are none: a command that was spoilt must not be carried out.
     mkdir bin
     printf '#!/bin/sh\necho 99999999\necho "$6"\n' >bin/script
-    chmod +x bin/script
+    printf '#!/bin/sh\n' >bin/ss # so no port matters, either
+    chmod +x bin/script bin/ss
     perl -e '
         print "# seed ", srand, "\n";
         my @pieces = ("\0", "\r", "\t", "\n", "```", "~~~", "```console\n", "A", "\$ ", "| ", "? ",
