@@ -858,9 +858,11 @@ listens() {
     page <<<$'A$ touch "$WORK/made"; echo 6666\nA| 6666'
     is_right
     rm made
-    coproc listens 2>&1
-    background=$COPROC_PID
-    read -r _ <&"${COPROC[0]}"
+    mkfifo input
+    listens <input >listening 2>&1 3>&- 4>&- &
+    background=$!
+    exec 5>input
+    wait_until grep -qx ready listening
     run -1 "$play" page.md
     echo "$output"
     [[ ${lines[0]} == "play: port 6666 is in use on this machine, by pid $background \"perl\"" ]]
@@ -872,6 +874,8 @@ listens() {
     is_right
     rm bin/unshare
     run -0 "$play" other.md
+    exec 5>&-
+    wait "$background"
 }
 
 @test "without namespaces, a block that needs a fresh port waits for what others have left, once" {
