@@ -81,7 +81,7 @@ tells_limits() {
     limit=$(on_it cat /proc/sys/net/ipv4/ip_unprivileged_port_start)
     run -0 on_it bin/02-bind 127.0.0.1:0 </dev/null
     told="ports below $limit need privilege"
-    ((limit > 0)) || told="no port needs privilege"
+    ((limit > 1)) || told="no port needs privilege"
     [[ ${lines[0]} == "this kernel: $told" ]]
     [[ ${lines[1]} == "this kernel: it chooses from ports $first to $last itself "* ]]
     limits="$limit $first $last"

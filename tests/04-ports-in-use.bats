@@ -118,20 +118,22 @@ a_life() {
         print "ready\n"; cue()' -MSocket=:all -- "$1" "$port"
 }
 
-# with_tables STATUS   runs the program, built to look into $log/proc where it says /proc: so the
+# with_tables STATUS   runs the program, built to look into $tables/proc where it says /proc: so the
 # kernel's tables are files of ours. (A mount over /proc would need more rights than some have.)
 with_tables() {
-    [[ -x $log/04-ports-in-use ]] ||
-        sed "s#\"/proc#\"$log/proc#" lessons/04-ports-in-use/ports-in-use.c |
-        $(<bin/compile) -o "$log/04-ports-in-use" \
+    [[ -x $tables/04-ports-in-use ]] ||
+        sed "s#\"/proc#\"$tables/proc#" lessons/04-ports-in-use/ports-in-use.c |
+        $(<bin/compile) -o "$tables/04-ports-in-use" \
             -x c - -x none bin/common.o
-    run timeout -k 1 "$patience" "$log/04-ports-in-use"
-    output=${output//"$log/"//}
+    run timeout -k 1 "$patience" "$tables/04-ports-in-use"
+    output=${output//"$tables/"//}
     ((status == $1))
 }
 
 setup() {
-    mkdir -p "$log/proc/net"
+    tables=$BATS_FILE_TMPDIR
+    rm -rf "$tables/proc"
+    mkdir -p "$tables/proc/net"
     heading='  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid'
     rest='00:00000000 00000000  1000        0 12345 1 0000000000000000 100 0 0 10 0'
 }
@@ -286,7 +288,7 @@ setup() {
         # The kernel has told of the first one twice: they come and go while it does.
         echo "   3: 0100007F:1A0A 0200007F:C001 03 00000001:00000000 $rest"
         echo "9999: 0100007F:1A0A 0200007F:C004 07 00000000:00000000 $rest" | sed s/12345/0/
-    } >"$log/proc/net/tcp"
+    } >"$tables/proc/net/tcp"
     # And no tcp6: a kernel without IPv6.
     with_tables 0
     echo "$output"
@@ -304,11 +306,11 @@ END
     local good4="   0: 0100007F:1A0A 00000000:0000 0A 00000000:00000000 $rest"
     local good6="   0: $one:1A0A $zero:0000 0A 00000000:00000000 $rest"
     for table in tcp tcp6; do
-        cat >"$log/proc/net/tcp" <<<"$heading"
-        cat >"$log/proc/net/tcp6" <<<"$heading"
+        cat >"$tables/proc/net/tcp" <<<"$heading"
+        cat >"$tables/proc/net/tcp6" <<<"$heading"
         good=$good4
         [[ $table == tcp ]] || good=$good6
-        printf '%s\n%s\n' "$heading" "$good" >"$log/proc/net/$table"
+        printf '%s\n%s\n' "$heading" "$good" >"$tables/proc/net/$table"
         with_tables 0
         [[ $output == *"LISTEN "*":6666 "*"sockets: 1, listening: 1" ]]
         for line in "${good/1A0A/1A0}" "${good/1A0A/01A0A}" "${good/:1A0A/}" "${good/1A0A/1A0G}" \
@@ -318,7 +320,7 @@ END
             $'\e[31m\a 0: '"$good" "${good:0:60}" "${good/12345/12x45}" "${good/12345/-12345}" \
             "${good/12345/123456789012345678901234567890}" "${good/   0:/}" "${good/0: /0:}"; do
             [[ $line != "$good" ]]
-            printf '%s\n%s\n%s\n' "$heading" "$good" "$line" >"$log/proc/net/$table"
+            printf '%s\n%s\n%s\n' "$heading" "$good" "$line" >"$tables/proc/net/$table"
             escaped=${line//$'\e'/\\x1b}
             escaped=${escaped//$'\a'/\\x07}
             with_tables 1 || :
@@ -329,7 +331,7 @@ END
         done
     done
     ((wrong == 0))
-    rm "$log/proc/net/tcp" # without this one there is nothing to tell
+    rm "$tables/proc/net/tcp" # without this one there is nothing to tell
     with_tables 1
     [[ $output == "04-ports-in-use: open /proc/net/tcp: No such file or directory (ENOENT)" ]]
 }
@@ -452,6 +454,7 @@ crowd() {
     for i in {1..20}; do
         bin/04-ports-in-use >"$log/said-$i"
     done
+    kill "$pid"
     for i in {1..20}; do
         listing <"$log/said-$i" >"$log/ours"
         grep -q ":$port " "$log/ours" # it did come and go

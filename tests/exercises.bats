@@ -64,7 +64,8 @@ shows() {
     cp tests/solutions/06.c "$exercise"
     makes exercise-06
     ((status == 0))
-    shows "All 8 checks work: exercise 06 is done."
+    lacks ipv6 || shows "All 8 checks work: exercise 06 is done."
+    shows ": exercise 06 is done."
     touch "$log/before"
     makes progress
     ((status == 0))
@@ -155,7 +156,8 @@ C
 @test "what this machine cannot show does not keep an exercise from being done" {
     cp tests/solutions/06.c "$exercise"
     # As in a container without IPv6.
-    sed -i 's/! grep -qs .*if_inet6 || return 1/:/' "$course/common/place.bash"
+    echo 'lacks() { REPLY="there is no address ::1 here"; [[ $1 == ipv6 ]]; }' \
+        >>"$course/common/place.bash"
     makes exercise-06
     ((status == 0))
     shows "  unknown  it listens at the endpoint given, IPv4 or IPv6, and at no other"
