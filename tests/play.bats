@@ -476,7 +476,8 @@ END
     # Its terminals are none: a command that was spoilt must not be carried out.
     mkdir bin
     printf '#!/bin/sh\necho 99999999\necho "$6"\n' >bin/script
-    chmod +x bin/script
+    printf '#!/bin/sh\n' >bin/ss # so no port matters, either
+    chmod +x bin/script bin/ss
     perl -e '
         print "# seed ", srand, "\n";
         my @pieces = ("\0", "\r", "\t", "\n", "```", "~~~", "```console\n", "A", "\$ ", "| ", "? ",
@@ -857,9 +858,11 @@ listens() {
     page <<<$'A$ touch "$WORK/made"; echo 6666\nA| 6666'
     is_right
     rm made
-    coproc listens 2>&1
-    background=$COPROC_PID
-    read -r _ <&"${COPROC[0]}"
+    mkfifo input
+    listens <input >listening 2>&1 3>&- 4>&- &
+    background=$!
+    exec 5>input
+    wait_until grep -qx ready listening
     run -1 "$play" page.md
     echo "$output"
     [[ ${lines[0]} == "play: port 6666 is in use on this machine, by pid $background \"perl\"" ]]
@@ -871,6 +874,8 @@ listens() {
     is_right
     rm bin/unshare
     run -0 "$play" other.md
+    exec 5>&-
+    wait "$background"
 }
 
 @test "without namespaces, a block that needs a fresh port waits for what others have left, once" {
