@@ -171,6 +171,7 @@ export STARTED_BY_TESTS=${STARTED_BY_TESTS-}$mark
 teardown() {
     end_started
 }
+trap 'end_started; exit 129' HUP # the terminal has gone
 
 # end_started   does that. (A file with a teardown of its own calls it in there.)
 end_started() {
