@@ -5,12 +5,8 @@
 load helpers
 load peers
 
-setup_file() {
-    port_6666_is_free
-}
-
 setup() {
-    start server bin/11-ten-thousand --quiet
+    start server bin/11-ten-thousand --quiet "$at"
     server=$pid
     saw server '^listen: '
 }
@@ -24,15 +20,15 @@ instead() {
     saw server '^listen'
 }
 
-# crowd OPTION...   starts the crowd.
+# crowd OPTION...   starts the crowd, at $at.
 crowd() {
-    start crowd bin/11-crowd "$@"
+    start crowd bin/11-crowd "$@" "$at"
     crowd=$pid
 }
 
 # held COUNT   does the kernel have so many connections to the server?
 held() {
-    (($(ss -Htn state established sport = :6666 | wc -l) == $1))
+    (($(ss -Htn state established sport = ":$port" | wc -l) == $1))
 }
 
 # number PATTERN   the number in what the crowd said that stands in the brackets of the pattern.
@@ -89,13 +85,13 @@ stopped() {
     saw crowd '^connected: 60 '
     # What the server has received of each connection: at first a message of 64 bytes.
     silent() {
-        (($(ss -Htin state established sport = :6666 | grep -cw 'bytes_received:64') == 53))
+        (($(ss -Htin state established sport = ":$port" | grep -cw 'bytes_received:64') == 53))
     }
     eventually silent
     sleep 0.3 # nothing is waited for here: they stay silent
     silent
     kill -STOP "$crowd" # so that it does not end while we look
-    received=$(ss -Htin state established sport = :6666 | grep -oE 'bytes_received:[0-9]+' |
+    received=$(ss -Htin state established sport = ":$port" | grep -oE 'bytes_received:[0-9]+' |
         cut -d : -f 2 | sort -n | tail -n 7 | head -n 1)
     ((received > 640))
     kill -CONT "$crowd"
@@ -111,12 +107,12 @@ stopped() {
 }
 
 @test "the same over IPv6, and with the server of 07" {
-    instead bin/07-accept-many --quiet '[::1]:6666'
+    instead bin/07-accept-many --quiet "[::1]:$port"
     start another bin/06-accept-one '[::1]:6667' # the crowd is not to look at this one,
     saw another '^listen: '
-    start third bin/06-accept-one 127.0.0.1:6666 # nor at this one
+    start third bin/06-accept-one $at # nor at this one
     saw third '^listen: '
-    crowd --clients 200 '[::1]:6666'
+    crowd --clients 200 "[::1]:$port"
     all_well 200 190
     [[ $(number '^memory: pid ([0-9]+) has 199 clients more') == "$server" ]]
     [[ $(grep -c '^memory: ' "$log/crowd") == 1 ]]
@@ -212,14 +208,14 @@ stopped() {
     range=/proc/sys/net/ipv4/ip_local_port_range
     [[ ${inside[*]} ]] && "${inside[@]}" bash -c "echo 40000 40049 2>/dev/null >$range" ||
         skip "no network namespace to be had here"
-    for at in 127.0.0.1:6666 '[::1]:6666'; do
+    for at in $at "[::1]:$port"; do
         start other "${inside[@]}" bin/11-ten-thousand --quiet "$at"
         saw other '^listen: '
         start crowd "${inside[@]}" bin/11-crowd --clients 120 "$at"
         crowd=$pid
         [[ $at == 127.* ]] || break
         saw crowd '^connected: 120 '
-        "${inside[@]}" ss -Htn state established sport = :6666 | awk '{ sub(/:.*/, "", $4)
+        "${inside[@]}" ss -Htn state established sport = ":$port" | awk '{ sub(/:.*/, "", $4)
             n[$4]++ } END { for (a in n) print a, n[a] }' | sort >"$log/sources"
         cat "$log/crowd" "$log/sources"
         diff - "$log/sources" <<<$'127.0.0.1 50\n127.0.0.2 50\n127.0.0.3 20'
@@ -231,13 +227,13 @@ stopped() {
     done
     ended "$crowd"
     ((status == 1))
-    grep -q '^11-crowd: connect to \[::1\]:6666: after 50 .* port is left: .*(EADDRNOTAVAIL)$' \
+    grep -q "^11-crowd: connect to \[::1\]:$port: after 50 .* port is left: .*(EADDRNOTAVAIL)$" \
         "$log/crowd"
 }
 
 @test "two servers share one port with --share-port, and the crowd is dealt out among them" {
     run -1 timeout 5 bin/11-ten-thousand --share-port # the first one does not share
-    [[ $output == *"bind 127.0.0.1:6666: Address already in use (EADDRINUSE)"* ]]
+    [[ $output == *"bind $at: Address already in use (EADDRINUSE)"* ]]
     instead bin/11-ten-thousand --quiet --share-port
     start second bin/11-ten-thousand --quiet --share-port
     second=$pid

@@ -172,7 +172,7 @@ tells_all() {
             peer client 'my $s = connected(); put($s, join "", '"$pieces"'); finish($s); get($s)'
             saw server '^accept: '
             # (257: the end, a FIN, is counted as one byte)
-            eventually shown '^CLOSE-WAIT 257 0 127\.0\.0\.1:6666 '
+            eventually shown "^CLOSE-WAIT 257 0 $at "
             cue server # it reads,
             saw server '^recv: 256'
             cue server # and reads the end
@@ -205,6 +205,6 @@ tells_all() {
     for program in bin/06-accept-one "bin/09-buffers --reader" "${programs[@]}"; do
         # shellcheck disable=SC2086 # words
         serve $program
-        [[ $(sockets_of "$server") == [0-9]" 127.0.0.1:6666 none" ]]
+        [[ $(sockets_of "$server") == [0-9]" $at none" ]]
     done
 }

@@ -29,7 +29,7 @@ honest() {
 @test "05-connect on a terminal tells what it does: connect, send, shutdown, recv" {
     peer server 'my $s = accepted("[::1]:6666"); put($s, "hi\n"); get($s); put($s, "x" x 60 . "\e")'
     saw server '^listening'
-    run -0 timeout 5 script -qec "${trace[*]} -o $log/client.trace bin/05-connect [::1]:6666" \
+    run -0 timeout 5 script -qec "${trace[*]} -o $log/client.trace bin/05-connect [::1]:$port" \
         /dev/null <<<hello
     honest client 6 connect send shutdown recv
 }
@@ -53,7 +53,7 @@ honest() {
 }
 
 @test "06-accept-one over IPv6 tells what it does, also when a signal ends it" {
-    traced server bin/06-accept-one '[::1]:6666'
+    traced server bin/06-accept-one "[::1]:$port"
     saw server '^listen: '
     kill "$pid"
     honest server 4 socket bind listen accept recv send close

@@ -75,11 +75,11 @@ work_of() {
             input=README.md
             peer server 'my $s = accepted(); put($s, get($s))'
             saw server '^listening'
-            try "bin/$1" localhost:6666
+            try "bin/$1" localhost:$port
             clean 0
             try "bin/$1" 127.0.0.1:6667 # refused
             clean 1
-            try "bin/$1" nobody.knows.invalid:6666
+            try "bin/$1" nobody.knows.invalid:$port
             clean 1
             ;;
         06-accept-one)
@@ -88,7 +88,7 @@ work_of() {
             peer client "$echoed"
             saw client '^hello'
             clean 0
-            try "bin/$1" '[::1]:6666'
+            try "bin/$1" "[::1]:$port"
             saw program '^listen'
             kill "$tried"
             clean 0
