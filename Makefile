@@ -67,7 +67,7 @@ at_once = case $$(tests/netns printenv PLAYED_IN 2>&1) in in*) echo "$$((2 * $$(
 and_found = ; result=$$?; ! grep -qsE 'ERROR: |runtime error: ' bin/found.* || \
             { cat bin/found.*; rm bin/found.*; exit 1; }; exit $$result
 # The long ones first, and without those that take more tools, or long: .ci/run has them.
-later := $(addprefix tests/,big-endian.bats bench.bats faults.bats valgrind.bats)
+later := $(addprefix tests/,arm64.bats big-endian.bats bench.bats faults.bats valgrind.bats)
 tests := $(filter-out $(later),$(shell ls -r tests/*.bats))
 test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers built in)
 	@tests/need $(needed)

@@ -7,7 +7,7 @@ card() {
     local name=$1 address
     shift
     echo "link add name $name type bridge"
-    lacks ipv6 || echo "link set $name addrgenmode none"
+    [[ ! -e /proc/net/if_inet6 ]] || echo "link set $name addrgenmode none"
     echo "link set $name up"
     for address; do
         case $address in

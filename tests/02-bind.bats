@@ -76,11 +76,13 @@ traced() {
 
 # tells_limits   the program tells the limits that the kernel has now.
 tells_limits() {
-    local first last
+    local first last told
     read -r first last < <(on_it cat /proc/sys/net/ipv4/ip_local_port_range)
     limit=$(on_it cat /proc/sys/net/ipv4/ip_unprivileged_port_start)
     run -0 on_it bin/02-bind 127.0.0.1:0 </dev/null
-    [[ ${lines[0]} == "this kernel: ports below $limit need privilege" ]]
+    told="ports below $limit need privilege"
+    ((limit > 1)) || told="no port needs privilege"
+    [[ ${lines[0]} == "this kernel: $told" ]]
     [[ ${lines[1]} == "this kernel: it chooses from ports $first to $last itself "* ]]
     limits="$limit $first $last"
 }

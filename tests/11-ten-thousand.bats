@@ -275,15 +275,20 @@ visited() {
     grep -q '^rate: ' "$log/crowd"
 }
 
-@test "when it takes long to connect, a terminal shows how far it is" {
+@test "when it takes long to connect, a terminal shows how far it is, unless it is a dumb one" {
     kill -STOP "$server"
-    start crowd script -qec "bin/11-crowd --clients 50 --seconds 0 $at" /dev/null
+    start dumb env TERM=dumb script -qec "bin/11-crowd --clients 50 --seconds 0 $at" /dev/null
+    local dumb=$pid
+    start crowd env TERM=xterm script -qec "bin/11-crowd --clients 50 --seconds 0 $at" /dev/null
     crowd=$pid
     saw crowd '^0 of 50 \.\.\.'
     kill -CONT "$server"
     saw crowd '^answered again: 50 of 50,'
     ended "$crowd"
     ((status == 0))
+    ended "$dumb"
+    ((status == 0))
+    run -1 grep -a ' of 50 \.\.\.' "$log/dumb"
 }
 
 @test "the server of another user: its memory is not to be seen" {

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 bats_require_minimum_version 1.5.0
 
-cd "$BATS_TEST_DIRNAME/.." || exit 1
+cd "${BASH_SOURCE[0]%/*}/.." || exit 1
 export LC_ALL=C # whatever the user's language: sorted by bytes, in English, and a byte is a character
 log=$BATS_TEST_TMPDIR
 started=()
@@ -169,6 +169,11 @@ machine() {
 mark=${BATS_TEST_TMPDIR:+:$BATS_TEST_TMPDIR:}
 export STARTED_BY_TESTS=${STARTED_BY_TESTS-}$mark
 teardown() {
+    end_started
+}
+
+# end_started   does that. (A file with a teardown of its own calls it in there.)
+end_started() {
     local p tries=0 left
     for p in "${started[@]}"; do
         kill -KILL -- "-$p" "$p" 2>/dev/null || :

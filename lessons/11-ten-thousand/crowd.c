@@ -299,6 +299,10 @@ static void attend(uint32_t i)
  * begin() has said that there can be no more. */
 static bool visit(uint32_t next, uint32_t end, uint32_t at_once, bool (*begin)(uint32_t))
 {
+    /* A terminal shows each second how far we are; a dumb one, which keeps a record, does not. */
+    const char *terminal = getenv("TERM");
+    bool shows_progress =
+        isatty(STDERR_FILENO) && terminal != NULL && strcmp(terminal, "dumb") != 0;
     uint64_t told = now();
     int silence = 0;
     for (;;) {
@@ -321,7 +325,7 @@ static bool visit(uint32_t next, uint32_t end, uint32_t at_once, bool (*begin)(u
                     on_way, count);
             return false;
         }
-        if (talk_until == 0 && isatty(STDERR_FILENO) && now() - told >= 1000000000) {
+        if (talk_until == 0 && shows_progress && now() - told >= 1000000000) {
             told = now();
             fprintf(stderr, "%u of %u ...\n", next - on_way, count);
         }
