@@ -56,9 +56,11 @@ tour: all ## play all lessons, one after the other, in this terminal
 	@tests/need $(shown)
 	@tests/play $(pages)
 
+# The page of a lesson, 06 or simply 6.
+page_of = $(or $(wildcard lessons/$1-*/README.md lessons/0$1-*/README.md),$(error There is no lesson $1: make help))
 tour-%: all ## play one lesson: make tour-06
 	@tests/need $(shown)
-	@tests/play $(wildcard lessons/$*-*/README.md)
+	@tests/play $(call page_of,$*)
 
 # Each bats file runs in a network of its own, so that several can run at once; where the machine
 # allows no such thing, one after the other. (Two for each core: they mostly wait.)

@@ -275,3 +275,30 @@ kinds() {
     agrees
     has "interfaces: 1, active: 0, addresses: 1"
 }
+
+@test "a mask without a family, and no mask: the family is that of the address" {
+    ! grep -q __asan_init bin/01-interfaces || skip "the sanitizers want to be the first library"
+    needs ipv6
+    cc -shared -fPIC -o "$log/masks.so" -x c - -ldl <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <ifaddrs.h>
+#include <stddef.h>
+#include <sys/socket.h>
+int getifaddrs(struct ifaddrs **list)
+{
+    int result = ((int (*)(struct ifaddrs **))dlsym(RTLD_NEXT, "getifaddrs"))(list);
+    for (struct ifaddrs *i = *list; result == 0 && i != NULL; i = i->ifa_next)
+        if (i->ifa_addr != NULL && i->ifa_addr->sa_family == AF_INET)
+            i->ifa_netmask->sa_family = AF_UNSPEC;
+        else if (i->ifa_addr != NULL && i->ifa_addr->sa_family == AF_INET6)
+            i->ifa_netmask = NULL;
+    return result;
+}
+END
+    bin/01-interfaces >"$log/usual"
+    LD_PRELOAD=$log/masks.so bin/01-interfaces >"$log/masks"
+    diff <(sed -E 's,(:.*)/[0-9]+,\1/128,' "$log/usual") <(sed -E 's,(:.*)/[0-9]+,\1/128,' "$log/masks")
+    grep -q '127\.0\.0\.1/8 ' "$log/masks"
+    grep -q '::1/128 ' "$log/masks"
+}

@@ -64,7 +64,8 @@ shows() {
     cp tests/solutions/06.c "$exercise"
     makes exercise-06
     ((status == 0))
-    shows "All 8 checks work: exercise 06 is done."
+    lacks ipv6 || shows "All 8 checks work: exercise 06 is done."
+    shows ": exercise 06 is done."
     touch "$log/before"
     makes progress
     ((status == 0))

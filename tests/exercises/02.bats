@@ -59,3 +59,9 @@ held() {
     try "127.0.0.1:$first"
     prints "127.0.0.1:$((first + 40))"
 }
+
+@test "for port 0 it prints the port that the kernel has chosen" {
+    try 127.0.0.1:0
+    ((status == 0)) || not_yet "an endpoint" "$(how_it_went)"
+    [[ $output =~ ^127\.0\.0\.1:[1-9][0-9]*$ ]] || not_yet "127.0.0.1, and a port that is not 0" "$(in_lines "$output")"
+}
