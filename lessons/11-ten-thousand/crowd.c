@@ -68,7 +68,7 @@ int main(int argc, char **argv)
                        "Visits a server that sends back what it receives, with many clients.\n"
                        "--clients: how many (100, unless you say it).\n"
                        "--active: how many of them talk (10). The others are silent.\n"
-                       "--seconds: how long they talk (1).",
+                       "--seconds: how long they talk (1). 0: each says one thing.",
                        options, "HOST:PORT");
     server = parse_endpoint(where);
     count = 100;
@@ -78,7 +78,7 @@ int main(int argc, char **argv)
         active = (uint32_t)parse_number(options[1].value, "number of clients", 1, 1000000);
     long seconds = 1;
     if (options[2].given)
-        seconds = parse_number(options[2].value, "number of seconds", 1, 3600);
+        seconds = parse_number(options[2].value, "number of seconds", 0, 3600);
     if (active > count)
         active = count;
     end_on_signals();

@@ -14,6 +14,7 @@ if [[ ${PLAYED_IN-} == in* ]]; then
     port=$((6660 + ${BATS_TEST_NUMBER:-0}))
     at=127.0.0.1:$port
 fi
+AT=$at # for the peers
 
 # A program has 5 seconds to do what it does at once (with another PATIENCE, a quarter of that), and
 # 1 MB to say it in.
