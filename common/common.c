@@ -17,6 +17,8 @@ static char usage[256];           /* "usage: 07-accept-many [--quiet] [HOST:PORT
 int say_to = STDOUT_FILENO;
 bool say_waits = true;
 volatile sig_atomic_t ending;
+static volatile sig_atomic_t late; /* the alarm has come */
+static bool has_alarm;             /* end_on_signals() has set a handler for it */
 
 /* ---- What is said ---- */
 
@@ -45,8 +47,8 @@ int write_all(int fd, const void *data, size_t length)
         if (n >= 0) {
             next += n;
             length -= (size_t)n;
-        } else if (errno == EINTR && ending && !has_room(fd, 0)) {
-            errno = EINTR; /* it would wait, and the user ends the program */
+        } else if (errno == EINTR && (ending || late) && !has_room(fd, 0)) {
+            errno = EINTR; /* it would wait, and is not to */
             break;
         } else if (errno == EAGAIN) {
             struct pollfd room = {.fd = fd, .events = POLLOUT};
@@ -77,24 +79,46 @@ ssize_t read_stdin(void *data, size_t length)
     }
 }
 
-/* Writes a line to stdout or stderr, or leaves it out (see say_waits). Returns as write_all(). */
+/* Writes a line, or a piece of one, to stdout or stderr, or leaves it out (see say_waits). Returns
+ * as write_all(). */
 static int write_line(int fd, const char *line, size_t length)
 {
-    static unsigned counts[STDERR_FILENO + 1];
-    unsigned *left_out = &counts[fd];
-    if (!say_waits && !has_room(fd, *left_out == 0 ? 1000 : 0)) {
-        ++*left_out;
+    static struct {
+        unsigned left_out; /* lines, since the last one that was written */
+        bool leaves_out;   /* the beginning of this line: so the rest of it as well */
+        bool in_a_line;    /* what was written last is not the end of a line */
+    } outputs[STDERR_FILENO + 1], *to;
+    to = &outputs[fd];
+    bool ends = length > 0 && line[length - 1] == '\n';
+    if (!say_waits && (to->leaves_out || !has_room(fd, to->left_out == 0 ? 1000 : 0))) {
+        to->left_out += ends;
+        to->leaves_out = !ends;
         return 0;
     }
-    if (*left_out > 0) {
-        char note[80];
-        int n = snprintf(note, sizeof note, "(%u line%s left out here: nobody read this)\n",
-                         *left_out, *left_out == 1 ? "" : "s");
-        *left_out = 0;
-        if (write_all(fd, note, (size_t)n) < 0)
-            return -1;
+    if (!say_waits && has_alarm) { /* a terminal may have room for less than a line */
+        late = 0;
+        alarm(1);
     }
-    return write_all(fd, line, length);
+    int result = 0;
+    if (to->left_out > 0) {
+        char note[80];
+        int n = snprintf(note, sizeof note, "%s(%u line%s left out here: nobody read this)\n",
+                         to->in_a_line ? "\n" : "", to->left_out, to->left_out == 1 ? "" : "s");
+        to->left_out = 0;
+        result = write_all(fd, note, (size_t)n);
+    }
+    if (result == 0)
+        result = write_all(fd, line, length);
+    int error = errno;
+    to->in_a_line = result < 0 || !ends;
+    if (!say_waits && has_alarm && !ending)
+        alarm(0);
+    if (result < 0 && error == EINTR && !ending) {
+        to->left_out++;
+        return 0;
+    }
+    errno = error;
+    return result;
 }
 
 void say(const char *format, ...)
@@ -105,8 +129,11 @@ void say(const char *format, ...)
     va_start(values, format);
     va_copy(again, values);
     int length = vsnprintf(usual, sizeof usual, format, values);
-    if (length >= (int)sizeof usual && (line = malloc((size_t)length + 1)) != NULL)
-        vsnprintf(line, (size_t)length + 1, format, again);
+    if (length >= (int)sizeof usual) {
+        line = malloc((size_t)length + 1);
+        if (line != NULL)
+            vsnprintf(line, (size_t)length + 1, format, again);
+    }
     va_end(again);
     va_end(values);
     if (length < 0 || line == NULL)
@@ -310,11 +337,13 @@ long parse_number(const char *text, const char *what, long least, long most)
 
 static void on_signal(int number)
 {
-    ending = 1;
+    if (number == SIGALRM)
+        late = 1;
+    else
+        ending = 1;
     /* Had the signal come just before a call that waits, it would not have interrupted that call.
      * The alarm does: a second later, and once more if need be. */
     alarm(1);
-    (void)number;
 }
 
 void end_on_signals(void)
@@ -324,6 +353,7 @@ void end_on_signals(void)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGALRM, &action, NULL);
+    has_alarm = true;
 }
 
 bool interrupted(ssize_t result)

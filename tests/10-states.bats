@@ -303,6 +303,7 @@ END
 
 @test "a stranger that connects is closed: no descriptor is left of it" {
     needs strace
+    # shellcheck disable=SC2016 # the script is Perl's
     start stranger perl -Itests -MPeer -e 'cue(); my $s = connected("127.0.0.1:6701"); print "in\n";
         get($s); print "closed\n"; cue()'
     # It stops when it listens for the second time; then the stranger is the first in the queue.

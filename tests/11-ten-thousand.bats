@@ -144,7 +144,8 @@ visited() {
     eventually grep -q 'exited with 0' "$log/trace"
     run -0 perl tests/honest.pl listen accept close <"$log/trace"
     [[ $output == "6 calls told, honest" ]]
-    run -1 grep -E '\bp?poll\(' "$log/trace"
+    # (say() asks for room in stdout: that is no socket.)
+    run -1 grep -E '\bp?poll\((\[\{fd=([^1]|1[^,])|[^[])' "$log/trace"
     (($(grep -cE '\bepoll_p?wait\(' "$log/trace") >= 5))
 }
 

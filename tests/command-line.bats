@@ -246,7 +246,9 @@ ended_or_waits() {
 
 # broken, nonblocking   what is before a command: its stdout is a pipe that nobody has open any more;
 # its stdin or stdout (0 or 1) is non-blocking, as another program may have made it.
+# shellcheck disable=SC2016 # the scripts are Perl's
 broken=(perl -e '$SIG{PIPE} = "DEFAULT"; pipe my $r, my $w; close $r; open STDOUT, ">&", $w; exec @ARGV')
+# shellcheck disable=SC2016
 nonblocking=(perl -e 'open my $f, "<&=", shift; fcntl $f, 4, 2048 or die; exec @ARGV')
 
 @test "stdout that nobody has open any more: status 1, and a message that says so" {
@@ -297,9 +299,11 @@ print "$bytes bytes\n", $last =~ /([^\n]*)\n?\z/;
 END
     start server perl -Itests -MPeer -e 'put(accepted("127.0.0.1:7300"), "x" x 3_000_000)'
     saw server '^listening'
+    # shellcheck disable=SC2016 # for the shell inside
     run -0 bash -c 'set -o pipefail; "$@" 2>"$0.err" </dev/null | perl "$0"' "$log/reader" \
         "${nonblocking[@]}" 1 bin/05-connect 127.0.0.1:7300
     [[ ${lines[0]} == "3000000 bytes" ]]
+    # shellcheck disable=SC2016 # for the shell inside
     run -0 bash -c 'set -o pipefail; "$@" </dev/null | perl "$0"' "$log/reader" \
         "${nonblocking[@]}" 1 bin/08-endpoints --clients 400 127.0.0.1:0
     [[ ${lines[1]} == "Compare with "* ]]
