@@ -269,3 +269,17 @@ close: fd 3, the listener" ]]
     run ! grep -aP '[^\n\x20-\x7e]' "$log/server"
     (($(grep -cv '^limit: ' "$log/server") == 3))
 }
+
+@test "stumble 6: whoever reads its stdout ends (| head -n 1): it says so, and ends, status 1" {
+    kill "$server"
+    ended "$server"
+    # shellcheck disable=SC2016 # for the shell inside
+    start server bash -c '"$0" 127.0.0.1:6667 | grep -m 1 "^listen: "; exit "${PIPESTATUS[0]}"' "$program"
+    server=$pid
+    saw server '^listen: '
+    peer client 'while (1) { my ($s, $at) = Peer::unbound("127.0.0.1:6667"); connect $s, $at or last;
+        finish($s); eval { get($s) } } print "nobody listens\n"'
+    ended "$server"
+    ((status == 1))
+    [[ $(tail -n 1 "$log/server") == "${program#bin/}: write to stdout: Broken pipe (EPIPE)" ]]
+}

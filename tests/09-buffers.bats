@@ -377,3 +377,17 @@ END
     [[ ${lines[0]} == "09-buffers: --reader or --stream, not both" ]]
     [[ ${lines[1]} == "usage: 09-buffers "* ]]
 }
+
+@test "a line that is not yet complete: the reader goes on to show its buffer" {
+    start reader bin/09-buffers --reader
+    saw reader '^listen: '
+    peer writer 'my $s = connected(); cue(); put($s, "x" x 20000); cue()'
+    saw reader '^input .* 0 of'
+    printf 1 1<>"$log/reader.in"
+    empty() { (($(perl -e 'ioctl STDIN, 0x541B, my $n = pack "i", 0; print unpack "i", $n' <>"$log/reader.in") == 0)); }
+    eventually empty # it has read that
+    cue writer
+    saw reader '^input +\[#'
+    cue reader 23
+    saw reader '^recv: 123 bytes$'
+}

@@ -274,3 +274,31 @@ END
     [[ ${stderr_lines[0]} == \
         "10-states: bind 127.0.0.1:6666: Address already in use (EADDRINUSE)" ]]
 }
+
+@test "SIGPIPE and SIGCHLD ignored by whoever starts it: it shows the same" {
+    perl -e '$SIG{PIPE} = $SIG{CHLD} = "IGNORE"; exec @ARGV' bin/10-states 127.0.0.1:6700 >"$log/ignored"
+    diff <(sed -n '/^6/,/^8/p' "$log/four") <(sed -n '/^6/,/^8/p' "$log/ignored")
+    grep -q 'killed by signal 13 (SIGPIPE)' "$log/ignored"
+}
+
+@test "a stranger that connects is closed: no descriptor is left of it" {
+    needs strace
+    start stranger perl -Itests -MPeer -e 'cue(); my $s = connected("127.0.0.1:6701"); print "in\n";
+        get($s); print "closed\n"; cue()'
+    # It stops when it listens for the second time; then the stranger is the first in the queue.
+    start program strace -D -qq -o "$log/trace" -e trace=listen,accept,close \
+        -e inject=listen:signal=STOP:when=2 bin/10-states 127.0.0.1:6701
+    eventually grep -q 'stopped by SIGSTOP' "$log/trace"
+    echo >"$log/stranger.in"
+    saw stranger '^in'
+    kill -CONT "$pid"
+    saw stranger '^closed'
+    ended "$pid"
+    ((status == 0))
+    sed -nE '/stopped by/,$s/^(accept|close)\((.*)/\1 \2/p' "$log/trace" | head -n 3 | tr -s ' ' >"$log/calls"
+    cat "$log/calls"
+    fd=$(sed -nE '1s/^accept .* = ([0-9]+)$/\1/p' "$log/calls")
+    diff - "$log/calls" <<<"$(sed -n 1p "$log/calls")
+close $fd) = 0
+$(sed -n 1p "$log/calls")"
+}

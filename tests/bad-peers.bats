@@ -208,3 +208,81 @@ tells_all() {
         [[ $(sockets_of "$server") == [0-9]" 127.0.0.1:6666 none" ]]
     done
 }
+
+# unread COMMAND...   starts it as the server; nobody reads its stdout, a pipe with room for 4096
+# bytes. {pipe} is the other end of that.
+unread() {
+    echo "server: $*"
+    rm -f "$log/pipe"
+    mkfifo "$log/pipe"
+    exec {pipe}<>"$log/pipe"
+    perl -e 'fcntl(STDIN, 1031, 4096) or die "F_SETPIPE_SZ: $!"' <&"$pipe"
+    # shellcheck disable=SC2016 # "$@" is for the shell inside
+    start server bash -c 'exec "$@" >"$0"' "$log/pipe" "$@"
+    server=$pid
+    eventually shown '^LISTEN .* 127\.0\.0\.1:6666'
+}
+
+# in_the_pipe   prints what it holds, and makes room in it.
+in_the_pipe() {
+    perl -e 'fcntl(STDIN, 4, 2048); print while sysread STDIN, $_, 65536' <&"$pipe"
+}
+
+# ends_by SIGNAL   the server ends, status 0; it does not need anybody to read what it says.
+ends_by() {
+    kill -"$1" "$server"
+    ended "$server"
+    ((status == 0))
+    exec {pipe}<&-
+}
+
+@test "nobody reads a server's stdout: it goes on serving, and INT and TERM end it" {
+    for signal in INT TERM; do
+        unread bin/06-accept-one
+        peer client 'my $s = connected(); for (1 .. 300) { put($s, "hello"); get($s, 5) eq "hello" or die }
+            print "served\n"; cue()'
+        saw client '^served'
+        ends_by "$signal"
+
+        for program in "${programs[@]}"; do
+            unread "$program"
+            peer client 'for (1 .. 100) { talk(connected(), "hello") eq "hello" or die }
+                print "served\n"; cue(); get(my $s = connected(), 1)'
+            saw client '^served'
+            # Somebody reads again: the lines that are missing are counted.
+            in_the_pipe | grep -q '^listen: '
+            cue client
+            eventually shown '^ESTAB 0 0 127\.0\.0\.1:6666 '
+            told() { in_the_pipe >>"$log/told" && grep -q '^accept: ' "$log/told"; }
+            eventually told
+            grep -qE '^\([0-9]{2,} lines left out here: nobody read this\)$' "$log/told"
+            rm "$log/told"
+            ends_by "$signal"
+        done
+
+        unread bin/09-buffers --reader
+        peer client 'my $s = connected(); print "in\n"; cue(); put($s, "hello"); cue()'
+        saw client '^in'
+        for ((n = 0; n < 400; n++)); do echo; done 1<>"$log/server.in" # it says "nothing there"
+        cue client
+        eventually shown '^ESTAB [05] 0 127\.0\.0\.1:6666 '
+        cue server
+        eventually shown '^ESTAB 0 0 127\.0\.0\.1:6666 '
+        ends_by "$signal"
+    done
+}
+
+@test "nobody reads a server's stdout, nor its stderr: out of descriptors it goes on serving" {
+    for program in "${programs[@]}"; do
+        # shellcheck disable=SC2016 # "$@" is for the shell inside
+        unread bash -c 'ulimit -n 12; exec "$@" 2>&1' - "$program"
+        peer client 'for my $round (1 .. 60) {
+                my @s = many(16);
+                put($_, "hello") for @s;
+                for (@s) { get($_, 5) eq "hello" or die; close $_ }
+            }
+            print "served\n"; cue()'
+        saw client '^served'
+        ends_by TERM
+    done
+}

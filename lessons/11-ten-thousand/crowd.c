@@ -15,7 +15,6 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -361,7 +360,7 @@ static bool arrive(uint32_t i)
         client->fd = socket(server.sa.sa_family, SOCK_STREAM, 0);
         if (client->fd < 0)
             die("socket for client %u", i + 1);
-        if (fcntl(client->fd, F_SETFL, O_NONBLOCK) < 0)
+        if (!set_nonblocking(client->fd))
             die("fcntl O_NONBLOCK of fd %d", client->fd);
 
         /* A client needs no bind(): connect() takes 127.0.0.1, and an ephemeral port (lesson 05).
