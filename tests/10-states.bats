@@ -284,6 +284,38 @@ closed TIME_WAIT client: close()
 END
 }
 
+# states   of the sockets of the machine inside, in one line
+states() {
+    "${inside[@]}" ss -Htan | cut -d ' ' -f 1 | sort | xargs
+}
+
+are() { # STATES
+    [[ $(states) == "$1" ]]
+}
+
+@test "FIN_WAIT2 of a closed socket is removed after tcp_fin_timeout; what comes then is reset" {
+    log=$BATS_TEST_TMPDIR
+    machine
+    ((${#inside[@]} > 0)) || skip "needs a network whose limits we may change"
+    "${inside[@]}" bash -c 'echo 1 >/proc/sys/net/ipv4/tcp_fin_timeout' 2>/dev/null ||
+        skip "needs a network whose limits we may change"
+    start server "${inside[@]}" bin/06-accept-one
+    server=$pid
+    saw server '^listen'
+    start client "${inside[@]}" bin/05-connect
+    client=$pid
+    saw server 'connected$'
+    are "ESTAB ESTAB LISTEN"
+    kill -INT "$server"
+    ended "$server"
+    saw client '^recv: 0 bytes'
+    eventually are "CLOSE-WAIT"
+    echo x >"$log/client.in"
+    ended "$client"
+    ((status == 1))
+    eventually are ""
+}
+
 @test "the kernel may choose the port; an address that is taken is an error, status 1" {
     log=$BATS_TEST_TMPDIR
     run -0 --keep-empty-lines timeout $((2 * patience)) bin/10-states 127.0.0.1:0
