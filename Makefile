@@ -27,7 +27,8 @@ programs   := $(foreach c,$(sources),$(call program_of,$c))
 pages      := $(sort $(wildcard lessons/*/README.md)) # (make 4.2 does not sort them)
 shown      := ip:iproute2 ss:iproute2 strace:strace tcpdump:tcpdump script:bsdutils
 needed     := $(shown) bats:bats jq:jq perl:perl-base
-scripts    := .ci/run common/lab common/place.bash $(wildcard tests/*.bats tests/*.bash) $(addprefix tests/,play netns need bench run broken)
+scripts    := .ci/run common/place.bash $(addprefix common/,lab play bench netns need) tests/lib/run \
+              tests/slow/broken $(wildcard tests/*/*.bats tests/*/*.bash)
 
 .PHONY: all help tour test faults bench slides test-slides lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
@@ -38,7 +39,7 @@ $(programs): $$(foreach c,$(sources),$$(if $$(filter $$@,$$(call program_of,$$c)
 	$(compile) -MMD -o $@ $(filter %.c %.o,$^) $(LDFLAGS)
 
 bin/common.o: common/common.c bin/compile
-bin/sanitize.o: tests/sanitize.c bin/compile
+bin/sanitize.o: tests/slow/sanitize.c bin/compile
 bin/%.o:
 	$(compile) -MMD -c -o $@ $<
 
@@ -53,43 +54,43 @@ bin:
 -include $(wildcard bin/*.d)
 
 tour: all ## play all lessons, one after the other, in this terminal
-	@tests/need $(shown)
-	@tests/play $(pages)
+	@common/need $(shown)
+	@common/play $(pages)
 
 # The page of a lesson, 06 or simply 6.
 page_of = $(or $(wildcard lessons/$1-*/README.md lessons/0$1-*/README.md),$(error There is no lesson $1: make help))
 tour-%: all ## play one lesson: make tour-06
-	@tests/need $(shown)
-	@tests/play $(call page_of,$*)
+	@common/need $(shown)
+	@common/play $(call page_of,$*)
 
 # Each bats file runs in a network of its own, so that several can run at once; where the machine
 # allows no such thing, one after the other. (Two for each core: they mostly wait.)
-at_once = case $$(tests/netns printenv PLAYED_IN 2>&1) in in*) echo "$$((2 * $$(nproc)))";; *) echo 1;; esac
+at_once = case $$(common/netns printenv PLAYED_IN 2>&1) in in*) echo "$$((2 * $$(nproc)))";; *) echo 1;; esac
 # After a command: what SANITIZE=1 has found, in a program whose words nobody read, too.
 and_found = ; result=$$?; ! grep -qsE 'ERROR: |runtime error: ' bin/found.* || \
             { cat bin/found.*; rm bin/found.*; exit 1; }; exit $$result
-# The long ones first, and without those that take more tools, or long: .ci/run has them.
-later := $(addprefix tests/,arm64.bats big-endian.bats bench.bats faults.bats valgrind.bats)
-tests := $(filter-out $(later),$(shell ls -r tests/*.bats))
+# The long ones first. What takes minutes, or more tools, is in tests/slow: .ci/run has that.
+tests := $(shell ls -r tests/course/*.bats tests/lessons/*.bats)
 test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers built in)
-	@tests/need $(needed)
+	@common/need $(needed)
 	@$(MAKE) --no-print-directory -s -k -O -j "$$($(at_once))" $(tests) $(and_found)
 
 test-%: all ## test one lesson: make test-06
-	@tests/need $(needed)
-	@{ $(MAKE) --no-print-directory -s -k -O -j "$$($(at_once))" $(wildcard tests/$*-*.bats) && \
-	    tests/play --quiet $(wildcard lessons/$*-*/README.md); } $(and_found)
+	@common/need $(needed)
+	@{ $(MAKE) --no-print-directory -s -k -O -j "$$($(at_once))" $(wildcard tests/lessons/$*-*.bats) && \
+	    common/play --quiet $(wildcard lessons/$*-*/README.md); } $(and_found)
 
-.PHONY: $(wildcard tests/*.bats)
-$(wildcard tests/*.bats):
-	@tests/netns tests/run $@
+all_tests := $(wildcard tests/lessons/*.bats tests/course/*.bats tests/slow/*.bats)
+.PHONY: $(all_tests)
+$(all_tests):
+	@common/netns tests/lib/run $@
 
 faults: all ## make every call of every program fail, with every error (minutes)
-	@tests/need $(needed)
-	@FAULTS_ALL=1 tests/netns tests/run --limit 900 tests/faults.bats
+	@common/need $(needed)
+	@FAULTS_ALL=1 common/netns tests/lib/run --limit 900 tests/slow/faults.bats
 
 bench: all ## measure the servers of 07 and 11 with up to 10,000 clients (half a minute): bin/bench.svg
-	@tests/netns tests/bench bin/bench.svg 2 10 50 100 1000 10000
+	@common/netns common/bench bin/bench.svg 2 10 50 100 1000 10000
 
 # Marp, which builds the slides, comes from npm and goes into bin/. The PDF takes a browser.
 marp     = bin/marp-4.5.1
@@ -103,43 +104,43 @@ slides: $(marp)/node_modules/.bin/marp ## build bin/slides.html, and with a brow
 	    echo "No PDF: that takes a browser. On Debian: sudo apt-get install -y chromium")
 
 $(marp)/node_modules/.bin/marp:
-	@tests/need node:nodejs npm:npm
+	@common/need node:nodejs npm:npm
 	npm install --prefix $(marp) --no-save --no-package-lock --no-audit --no-fund --ignore-scripts \
 	    @marp-team/marp-cli@$(lastword $(subst -, ,$(marp)))
 
 test-slides: slides ## look at each slide in a browser; make test reads their text
-	@$(if $(browser),,tests/need chromium:chromium)
-	@tests/slides.mjs $(marp) $(browser) bin/slides.html bin/slides.pdf slides/figures bin/pictures
+	@$(if $(browser),,common/need chromium:chromium)
+	@tests/slow/slides.mjs $(marp) $(browser) bin/slides.html bin/slides.pdf slides/figures bin/pictures
 
 lint: ## look for mistakes in C and shell sources (clang-format, clang-tidy, cppcheck, shellcheck)
-	@tests/need clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck \
+	@common/need clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck \
 	    shellcheck:shellcheck
-	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/*.c tests/fuzz/*.c tests/solutions/*.c
+	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/slow/*.c tests/slow/fuzz/*.c tests/solutions/*.c
 	cppcheck --quiet --std=c11 --enable=warning,style,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem --error-exitcode=1 -Icommon common lessons tests/solutions
-	printf '%s\n' common/*.c lessons/*/*.c tests/*.c tests/solutions/*.c | xargs -P "$$(nproc)" -I % \
+	printf '%s\n' common/*.c lessons/*/*.c tests/slow/*.c tests/solutions/*.c | xargs -P "$$(nproc)" -I % \
 	    clang-tidy --quiet % -- -std=c17 -D_POSIX_C_SOURCE=200809L -Icommon 2>/dev/null
 	shellcheck --exclude=SC2034,SC2154 $(scripts) # variables cross files here: `load helpers`
 
-# Each tests/fuzz/NAME.c, with the inputs in the folder NAME to begin with. bin/fuzz keeps what fails.
+# Each tests/slow/fuzz/NAME.c, with the inputs in the folder NAME to begin with. bin/fuzz keeps what fails.
 FUZZ_SECONDS ?= 60
-fuzzed := $(patsubst tests/fuzz/%.c,fuzz-%,$(wildcard tests/fuzz/*.c))
+fuzzed := $(patsubst tests/slow/fuzz/%.c,fuzz-%,$(wildcard tests/slow/fuzz/*.c))
 .PHONY: fuzz $(fuzzed)
 fuzz: ## give the parsers millions of inputs: make fuzz FUZZ_SECONDS=60
-	@tests/need clang:clang
+	@common/need clang:clang
 	@$(MAKE) --no-print-directory -k -O -j "$$(nproc)" $(fuzzed)
 $(fuzzed): fuzz-%: | bin
 	mkdir -p bin/fuzz/$*.found
 	clang -std=c17 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -g -O1 -Icommon \
-	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o bin/fuzz/$* tests/fuzz/$*.c
+	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o bin/fuzz/$* tests/slow/fuzz/$*.c
 	bin/fuzz/$* -max_total_time=$(FUZZ_SECONDS) -max_len=400 -timeout=5 -verbosity=0 \
-	    -print_final_stats=1 -artifact_prefix=bin/fuzz/$*- bin/fuzz/$*.found tests/fuzz/$*
+	    -print_final_stats=1 -artifact_prefix=bin/fuzz/$*- bin/fuzz/$*.found tests/slow/fuzz/$*
 
 # The exercises. What the student writes, lessons/06-accept-one/exercise.c, becomes bin/06-exercise;
 # bin/06-exercise.checks is what its checks have said. A source that does not compile is no error
 # here: the checks begin with the compiler's message.
 exercises   := $(foreach e,$(wildcard lessons/*/exercise.c),$(basename $(call program_of,$e)))
-for_checks  := $(wildcard tests/exercises/*[!0-9].* tests/exercises/check tests/*.bash tests/*.pm)
+for_checks  := $(wildcard tests/exercises/*[!0-9].* tests/exercises/check tests/lib/*)
 check_tools := bats:bats ip:iproute2 ss:iproute2 perl:perl-base
 scripts     += $(wildcard tests/exercises/*.ba* tests/exercises/check tests/exercises/progress) \
                tests/solutions/run
@@ -152,19 +153,19 @@ bin/%-exercise.checks: bin/%-exercise tests/exercises/%.bats $(for_checks)
 	@tests/exercises/check $* >/dev/null || true
 
 exercise-%: bin/%-exercise ## what works of your exercise: make exercise-06
-	@tests/need $(check_tools)
+	@common/need $(check_tools)
 	@tests/exercises/check $*
 
 check-%: exercise-% ## the same, by its other name
 	@:
 
 progress: ## which exercises are done, and where to go on
-	@tests/need $(check_tools)
+	@common/need $(check_tools)
 	@$(MAKE) --no-print-directory -s -k -j "$$($(at_once))" $(exercises:=.checks)
 	@tests/exercises/progress
 
 solutions: bin/common.o ## check the checks: solutions pass them, near-misses and empty exercises fail
-	@tests/need $(check_tools) clang:clang
+	@common/need $(check_tools) clang:clang
 	@compile='$(compile)' at_once=$$($(at_once)) tests/solutions/run
 
 .PHONY: progress solutions

@@ -1,8 +1,8 @@
 # checks.bash: what the checks of the exercises share. A check runs the student's program, looks at
 # it from outside, and says in plain words what it expected and what it saw. Load it with: load checks
 # shellcheck shell=bash disable=SC2154 # log, pid, status: helpers.bash
-load ../helpers
-load ../peers
+load ../lib/helpers
+load ../lib/peers
 export LC_ALL=C
 
 # What is checked: bin/06-exercise for 06.bats (make solutions has others checked, too), and where:
@@ -143,12 +143,12 @@ in_words() {
 
 # ask SCRIPT [ARGUMENT...]   runs a peer to its end (Peer.pm, Talk.pm); what it prints is in $output.
 ask() {
-    output=$(timeout -s KILL $((2 * limit)) perl -Itests -Itests/exercises -MPeer -MTalk -e "$@" 2>&1 | in_words) || :
+    output=$(timeout -s KILL $((2 * limit)) perl -Itests/lib -Itests/exercises -MPeer -MTalk -e "$@" 2>&1 | in_words) || :
 }
 
 # guest NAME SCRIPT [ARGUMENT...]   starts such a peer in the background; saw, cue: as for peer.
 guest() {
-    start "$1" perl -Itests -Itests/exercises -MPeer -MTalk -e "${@:2}"
+    start "$1" perl -Itests/lib -Itests/exercises -MPeer -MTalk -e "${@:2}"
 }
 
 # told NAME PATTERN EXPECTED   waits until the guest has printed a line that matches.
@@ -217,7 +217,7 @@ free_port() {
     local endpoint
     [[ ${PLAYED_IN-} == in* ]] && return # a network of our own: nobody else is there
     for endpoint; do
-        perl -Itests -MPeer -e 'owner($ARGV[0])' "$endpoint" 2>/dev/null && continue
+        perl -Itests/lib -MPeer -e 'owner($ARGV[0])' "$endpoint" 2>/dev/null && continue
         skip "another program has $endpoint: $(ss -Htlnp "sport = :${endpoint##*:}" |
             sed -nE '1s/.*users:\(\("([^"]*)",pid=([0-9]+).*/"\1", pid \2/p' |
             grep . || echo "ss does not tell which one"). End that one, then try again"

@@ -1,1 +1,0 @@
-07-accept-many.bats

@@ -1,0 +1,174 @@
+# What a student sees of the exercises, whatever exercise.c is: a copy of the course has another one.
+# shellcheck disable=SC2154,SC2016,SC2030,SC2031 # what helpers.bash and bats set; the scripts in single quotes are Perl's
+load ../lib/helpers
+
+# The environment of a student: nothing of the make and the bats that run these tests.
+outside=$(tr : '\n' <<<"$PATH" | grep -v bats | paste -sd :)
+plain=(env -i PATH="$outside" NO_COLOR=1 PLAYED_IN="${PLAYED_IN-}" PATIENCE="$patience")
+
+# What all tests begin with is compiled once.
+setup_file() {
+    local course=$BATS_FILE_TMPDIR/course lesson
+    mkdir "$course"
+    cp -r Makefile common tests "$course"
+    for lesson in lessons/02*/ lessons/06*/; do
+        mkdir -p "$course/$lesson"
+        cp "$lesson/README.md" "$course/$lesson"
+        echo 'int main(void) { return 0; }' >"$course/$lesson/exercise.c"
+    done
+    "${plain[@]}" make -s -C "$course" bin/common.o CFLAGS=-O0
+}
+
+setup() {
+    course=$log/course
+    cp -rp "$BATS_FILE_TMPDIR/course" "$course"
+    exercise=$course/lessons/06-accept-one/exercise.c
+}
+
+# makes TARGET   what the student sees in the copy is in $output, in $status the exit status.
+makes() {
+    run "${plain[@]}" timeout -s KILL $((3 * patience)) make -s -C "$course" "$1" CFLAGS=-O0 </dev/null
+    echo "$output"
+}
+
+# shows TEXT
+shows() {
+    [[ $output == *"$1"* ]]
+}
+
+@test "a source that does not compile: the compiler's message and a line of help, no checks" {
+    echo 'int main(void) { retrun 0; }' >"$exercise"
+    makes exercise-06
+    ((status != 0))
+    shows "lessons/06-accept-one/exercise.c:1:18: error: "
+    shows "not yet  it compiles"
+    [[ $output != *works* && $output != *".bats"* ]]
+    makes progress
+    shows "06 Accept one        does not compile"
+}
+
+@test "what works and what does not is told in plain words, without bats' own" {
+    cp tests/solutions/06.c "$exercise"
+    sed -i 's/while (!ending)/while (true)/' "$exercise"
+    makes check-06
+    ((status != 0))
+    shows "  works    it goes on: a second and a third client get the time, too"
+    shows "  not yet  ^C ends it"
+    shows "           expected: "
+    shows "           seen:     "
+    shows "The task and three hints, under Make: lessons/06-accept-one/README.md"
+    [[ $output != *"in test file"* && $output != *$'\e'* ]]
+}
+
+@test "what works is done, and stays done until something changes" {
+    cp tests/solutions/06.c "$exercise"
+    makes exercise-06
+    ((status == 0))
+    lacks ipv6 || shows "All 8 checks work: exercise 06 is done."
+    shows ": exercise 06 is done."
+    touch "$log/before"
+    makes progress
+    ((status == 0))
+    shows "06 Accept one        done"
+    shows "1 of 2 exercises are done."
+    shows "Go on with 02 Bind. The task, under Make: lessons/02-bind/README.md"
+    [[ $course/bin/06-exercise.checks -ot $log/before ]] # it was not checked again
+    [[ $course/bin/02-exercise.checks -nt $log/before ]]
+    echo 'int main(void) { return 0; }' >"$exercise"
+    makes progress
+    shows "06 Accept one        0 of 8 checks work"
+    shows "0 of 2 exercises are done."
+}
+
+@test "a program that never ends, heeds no signal and prints without end is no danger" {
+    cat >"$course/lessons/02-bind/exercise.c" <<'C'
+#include <signal.h>
+#include <stdio.h>
+int main(int count, char **argument)
+{
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    (void)argument;
+    for (;;)
+        if (count > 1)
+            puts("\033[31mwhatever");
+}
+C
+    makes exercise-02
+    ((status != 0))
+    shows "seen:     it printed more than 1 MB"
+    shows "?[31mwhatever"
+    [[ $output != *$'\e'* ]]
+    (($(wc -l <<<"$output") < 20 * $(grep -c "^  not yet" <<<"$output")))
+    cat >"$exercise" <<'C'
+#include "common.h"
+#include <poll.h>
+#include <signal.h>
+int main(int argc, char **argv)
+{
+    struct endpoint at = parse_endpoint(read_arguments(argc, argv, "", NULL, "HOST:PORT"));
+    open_listener(&at, 5);
+    signal(SIGTERM, SIG_IGN);
+    for (;;)
+        poll(NULL, 0, -1);
+}
+C
+    "${plain[@]}" make -s -C "$course" bin/06-exercise CFLAGS=-O0
+    run "${plain[@]}" PATIENCE=8 EXERCISE="$course/bin/06-exercise" timeout -s KILL $((2 * patience)) \
+        common/netns bats -f '^.C ends' tests/exercises/06.bats
+    shows "1 seconds after SIGTERM it still ran"
+    ((status == 1))
+}
+
+@test "a port that another program has is that program's fault" {
+    # As on a machine that allows no namespace. (Exercise 05 is about ports that are given.)
+    printf '#!/bin/sh\nexec "$@"\n' >"$course/common/netns"
+    plain+=(PLAYED_IN=)
+    mkdir "$course/lessons/05-connect"
+    cp lessons/05-connect/README.md "$course/lessons/05-connect"
+    cp tests/solutions/05.c "$course/lessons/05-connect/exercise.c"
+    start stranger perl -Itests/lib -MPeer -e \
+        'my $s = owner("127.0.0.1:6661"); listen $s, 1; print "listening\n"; cue()'
+    saw stranger '^listening'
+    makes exercise-05
+    ((status != 0))
+    shows "  unknown  it finds the ports with a listener, first and last too, no others"
+    shows "another program has 127.0.0.1:6661: \"perl\", pid $pid. End that one, then try again"
+    [[ $output != *"not yet"* ]]
+    [[ ! -e $course/bin/05-exercise.checks ]] # to be checked again
+}
+
+@test "where no network namespace is to be had, each check has a port that nobody has" {
+    printf '#!/bin/sh\nexec "$@"\n' >"$course/common/netns"
+    plain+=(PLAYED_IN=)
+    local p all=()
+    for p in {6661..6669}; do all+=("127.0.0.1:$p"); done
+    start stranger perl -Itests/lib -MPeer -e \
+        'my @s = map { owner($_) } @ARGV; listen $_, 1 for @s; print "listening\n"; cue()' "${all[@]}"
+    saw stranger '^listening'
+    cp tests/solutions/06.c "$exercise"
+    makes exercise-06
+    ((status == 0))
+    makes progress
+    shows "06 Accept one        done"
+}
+
+@test "what this machine cannot show does not keep an exercise from being done" {
+    cp tests/solutions/06.c "$exercise"
+    # As in a container without IPv6.
+    echo 'lacks() { REPLY="there is no address ::1 here"; [[ $1 == ipv6 ]]; }' \
+        >>"$course/common/place.bash"
+    makes exercise-06
+    ((status == 0))
+    shows "  unknown  it listens at the endpoint given, IPv4 or IPv6, and at no other"
+    shows "           needs ipv6: there is no address ::1 here"
+    shows "All checks work that this machine can make, 7 of 8: exercise 06 is done."
+    makes progress
+    shows "06 Accept one        done"
+}
+
+@test "there is no exercise 99" {
+    makes exercise-99
+    ((status != 0))
+    shows "There is no exercise '99'. There are: 02 06"
+}

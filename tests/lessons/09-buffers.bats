@@ -1,0 +1,403 @@
+# Lesson 09: the two buffers of a connection, and the stream. Oracles: ss, strace, peers in Perl.
+# shellcheck disable=SC2154,SC2030,SC2031 # log, pid, status: helpers.bash and bats set them
+# shellcheck disable=SC2016 # the scripts in single quotes are Perl's
+load ../lib/helpers
+load ../lib/peers
+
+# both [COMMAND...]   starts a reader (with that in front), and a writer, and waits until the writer
+# has to wait. Both have HOST:PORT from $at. What ss shows is in $in and $out then.
+both() {
+    start reader "$@" bin/09-buffers --reader "$at"
+    reader=$pid
+    saw reader '^listen: '
+    start writer bin/09-buffers "$at"
+    writer=$pid
+    saw writer '\(EAGAIN\)'
+    client=$(sed -nE 's/^connect: (.*) -> .*/\1/p' "$log/writer")
+    at_rest
+}
+
+# at_rest   sets in and out: what ss shows as Recv-Q of the reader's socket and Send-Q of the
+# writer's one.
+at_rest() {
+    in=$(ss -Htn | awk -v l="$at" -v p="$client" '$4 == l && $5 == p { print $2 }')
+    out=$(ss -Htn | awk -v l="$client" -v p="$at" '$4 == l && $5 == p { print $3 }')
+}
+
+# told NAME WORD   the last bar that it has shown: the number of bytes in it.
+told() {
+    sed -nE "s/^$2 +\[[#.]{32}\] ([0-9]+) of [0-9]+ bytes$/\1/p" "$log/$1" | tail -n 1
+}
+
+# sent   how much the writer says to have sent before it had to wait.
+sent() {
+    sed -nE 's/^send: .*\(EAGAIN\), after ([0-9]+) bytes: waiting$/\1/p' "$log/writer" | tail -n 1
+}
+
+# has_read   how much the reader says to have read.
+has_read() {
+    awk '/^recv: [0-9]+ bytes$/ { n += $2 } END { print n + 0 }' "$log/reader"
+}
+
+# nothing_lost   What the writer has sent is what the reader has read, and what is in the two
+# buffers, as soon as the kernel has stopped to move bytes from one to the other between two looks.
+nothing_lost() {
+    eventually balanced
+}
+
+balanced() {
+    at_rest
+    (($(sent) == $(has_read) + in + out))
+}
+
+# full   Has the writer's kernel asked the reader's whether there is room, and has there been none?
+# (Such a question, a zero window probe, is asked after 200 ms, and then ever less often: ss counts
+# that as backoff. The first one at times moves some bytes on, which makes room for the writer.)
+full() {
+    [[ $(ss -Htin "src $client and dst $at") == *" backoff:"* ]]
+}
+
+# told_is_true   Is what the reader has told last what ss shows now? The writer told its bar when it
+# had to wait; since then the kernel may have moved bytes on, so that there are fewer now.
+told_is_true() {
+    cue reader 1 # shows the bar again
+    eventually eval '[[ $(tail -n 2 "$log/reader") == "recv: 1 bytes"$'"'\n'"'input* ]]'
+    at_rest
+    (($(told reader input) == in && $(told writer output) >= out))
+}
+
+@test "claim 12: both buffers fill, and what is told of them is what ss shows" {
+    both
+    nothing_lost
+    ((in > 0 && out > 0))
+    eventually told_is_true
+    # Bars that have moved: at least four different ones.
+    (($(grep -cE '^output \[' "$log/writer") >= 4 && $(grep -cE '^input  \[' "$log/reader") >= 4))
+}
+
+@test "claim 12: each bar is as long as its number says, 32 for a full buffer" {
+    both
+    cat "$log/writer" "$log/reader" >"$log/both"
+    awk -F '[][ ]+' '$2 ~ /^[#.]+$/ {
+        bars++
+        full = int($3 * 32 / $5)
+        if (full > 32) full = 32
+        if (length($2) != 32 || gsub("#", "", $2) != full) { print; wrong = 1 }
+    } END { exit wrong || bars < 8 }' "$log/both"
+}
+
+@test "claim 12: the sizes told are the kernel's, twice what was asked for" {
+    both
+    ss -Htnm >"$log/ss"
+    cat "$log/ss"
+    # memory LOCAL WORD   the number behind that word in ss's second line of that socket.
+    memory() {
+        awk -v l="$1" -v w="$2" '$4 == l { getline; match($0, "," w "[0-9]+")
+            print substr($0, RSTART + 3, RLENGTH - 3) }' "$log/ss"
+    }
+    tb=$(memory "$client" tb)
+    rb=$(memory "$at" rb)
+    grep -qx "output buffer: asked for 16384 bytes, the kernel made it $tb" "$log/writer"
+    grep -qx "input buffer: asked for 16384 bytes, the kernel made it $rb" "$log/reader"
+    run ! grep -E '^(out|in)put +\[' <(grep -vE " of ($tb|$rb) bytes$" "$log/writer" "$log/reader")
+    ((tb == 32768 && rb == 32768))
+}
+
+@test "claim 12: after one byte the writer still waits; it wakes when enough is read" {
+    both
+    eventually full
+    nothing_lost
+    total=$(sent)
+    for n in 1 1 100; do
+        has=$(grep -c '^recv: ' "$log/reader") || :
+        cue reader "$n"
+        saw reader '^recv: ' $((has + 1))
+    done
+    nothing_lost
+    echo "read $(has_read), sent $total, then $(sent)"
+    (($(has_read) == 102 && $(sent) - total < 8192))
+    rooms=$(grep -c 'room again' "$log/writer") || :
+    saw writer '\(EAGAIN\)' $((rooms + 1)) # it waits
+    eventually full
+    total=$(sent)
+    cue reader
+    saw writer '^poll: there is room again$' $((rooms + 1))
+    saw writer '\(EAGAIN\)' $((rooms + 2))
+    (($(sent) > total))
+    nothing_lost
+}
+
+@test "claim 12: Enter reads all there is; a number so many bytes, or what there is" {
+    needs strace
+    both strace -D -qq -o "$log/trace" -e trace=recvfrom
+    cue reader 1000
+    saw reader '^recv: 1000 bytes$'
+    nothing_lost
+    before=$in
+    cue reader
+    saw reader '^recv: ' 2
+    saw writer '\(EAGAIN\)' 2
+    nothing_lost
+    (($(has_read) >= 1000 + before))
+    cue reader 1048576 # as much as a number may be
+    saw reader '^recv: ' 3
+    # As strace has it: the very numbers asked for, and returned.
+    eventually eval '(($(grep -c "^recvfrom" "$log/trace") == 3))'
+    diff <(sed -E 's/.*, ([0-9]+), MSG_DONTWAIT, .* = /\1 /' "$log/trace") \
+        <(sed -nE 's/^recv: ([0-9]+) bytes$/\1/p' "$log/reader" |
+            paste -d ' ' <(printf '%s\n' 1000 1048576 1048576) -)
+    saw writer '\(EAGAIN\)' 3
+    nothing_lost
+}
+
+@test "claim 12: what is no number of bytes is refused, quoted, and nothing is read" {
+    both
+    n=0
+    for line in 0 1048577 99999999999999999999 18446744073709551617 -1 ' 5' '5 ' 5x x +5 0x10 \
+        $'\e[2J'; do
+        cue reader "$line"
+        n=$((n + 1))
+        saw reader 'is not a number of bytes from 1 to 1048576$' "$n"
+        grep -qF "\"${line/$'\e'/\\x1b}\" is not" "$log/reader"
+    done
+    run ! grep '^recv' "$log/reader"
+    run ! grep -aP '[^\n\x20-\x7e]' "$log/reader"
+    nothing_lost
+    cue reader 5
+    saw reader '^recv: 5 bytes$'
+}
+
+@test "claim 12: the same over IPv6" {
+    needs ipv6
+    at="[::1]:$port"
+    both
+    nothing_lost
+    cue reader
+    saw reader "^recv: "
+    saw writer '^poll: there is room again$'
+    saw writer '\(EAGAIN\)' 2
+    nothing_lost
+}
+
+@test "claim 12: an empty buffer: recv has nothing to return, and does not end it" {
+    start reader bin/09-buffers --reader "$at"
+    reader=$pid
+    saw reader '^listen: '
+    peer writer 'my $s = connected(); cue(); put($s, "hello"); cue()'
+    saw reader '^accept: '
+    cue reader
+    saw reader '^recv: nothing there$'
+    cue writer
+    eventually shown "^ESTAB 5 0 $at "
+    cue reader
+    saw reader '^recv: 5 bytes$'
+    kill -0 "$reader"
+}
+
+@test "all that the writer has sent arrives, and when it ends the reader sees the end" {
+    both
+    kill "$writer"
+    ended "$writer"
+    [[ $status == 0 ]]
+    total=$(sed -nE 's/^close: fd 3, after ([0-9]+) bytes$/\1/p' "$log/writer")
+    ((total >= $(sent))) # the kernel may have made room once more since it had to wait
+    for ((i = 1; i < 30; i++)); do
+        kill -0 "$reader" 2>/dev/null || break
+        has=$(grep -c '^recv: ' "$log/reader") || :
+        cue reader 20000
+        saw reader '^recv: ' $((has + 1))
+        ! grep -qx 'recv: 0 bytes' "$log/reader" || break
+    done
+    saw reader '^close: fd 4 and fd 3$'
+    ended "$reader"
+    [[ $status == 0 ]]
+    (($(has_read) == total))
+    grep -qx 'recv: 0 bytes' "$log/reader"
+}
+
+@test "stumble 14: what fails is told: call, endpoint, errno's text and name; ECONNRESET" {
+    needs strace
+    # The peer is gone with unread bytes: strace is the witness for the errno.
+    start reader bin/09-buffers --reader "$at"
+    reader=$pid
+    saw reader '^listen: '
+    start writer strace -D -qq -o "$log/trace" -e trace=connect,sendto bin/09-buffers "$at"
+    writer=$pid
+    saw writer '\(EAGAIN\)'
+    kill "$reader"
+    ended "$reader"
+    [[ $status == 0 ]]
+    ended "$writer"
+    [[ $status == 1 ]]
+    eventually grep -q 'ECONNRESET' "$log/trace"
+    [[ $(tail -n 1 "$log/writer") == \
+        "09-buffers: send to $at: Connection reset by peer (ECONNRESET)" ]]
+}
+
+@test "stumble 14: the same for connect and bind: ECONNREFUSED, EADDRINUSE, EADDRNOTAVAIL" {
+    needs strace
+    # says ERRNO CALL ARGUMENT...   the call has failed with that, as strace has it and as is told.
+    says() {
+        local name=$1 call=$2
+        shift 2
+        run -1 timeout -k 1 5 strace -qq -o "$log/trace" -e "trace=$call" bin/09-buffers "$@"
+        echo "$output"
+        text=$(sed -nE "s/^$call\(.* = -1 $name \((.*)\)$/\1/p" "$log/trace")
+        [[ -n $text ]]
+        [[ $'\n'$output == *$'\n'"09-buffers: $call ${*: -1}: $text ($name)"* ]]
+    }
+    peer owner 'my $s = owner($ARGV[0]); my $t = owner($ARGV[1]); listen $t, 1;
+        print "bound\n"; cue()' "$at" "127.0.0.1:$((port + 1))"
+    saw owner '^bound'
+    says ECONNREFUSED connect "$at"
+    says EADDRINUSE bind --reader "127.0.0.1:$((port + 1))"
+    says EADDRNOTAVAIL bind --reader "192.0.2.1:$port"
+    says EADDRINUSE bind --stream "127.0.0.1:$((port + 1))"
+    [[ ${lines[-1]} == "  try: "* ]]
+}
+
+@test "SIGINT, SIGTERM and ^D end the reader, status 0: before a writer comes, and after" {
+    local signal when
+    for when in before after; do
+        for signal in INT TERM; do
+            start reader bin/09-buffers --reader "$at"
+            reader=$pid
+            saw reader '^listen: '
+            if [[ $when == after ]]; then
+                peer writer 'my $s = connected(); cue()'
+                saw reader '^accept: '
+            fi
+            kill -"$signal" "$reader"
+            ended "$reader"
+            [[ $status == 0 ]]
+            shown "^LISTEN .* $at " 0
+        done
+    done
+    mkfifo "$log/keys"
+    start reader bash -c 'exec bin/09-buffers --reader "$2" <"$1"' - "$log/keys" "$at"
+    reader=$pid
+    # (This one comes first: it must not have a copy of $keys.)
+    peer writer 'print "ready\n"; cue(); my $s = connected(); cue()'
+    exec {keys}>"$log/keys"
+    saw reader '^listen: '
+    saw writer '^ready'
+    cue writer
+    saw reader '^accept: '
+    exec {keys}>&-
+    ended "$reader"
+    [[ $status == 0 ]]
+    [[ $(tail -n 1 "$log/reader") == "close: fd 4 and fd 3" ]]
+}
+
+@test "SIGINT and SIGTERM end the writer, status 0: while it sends, and while it waits" {
+    local signal
+    for signal in INT TERM; do
+        peer reader 'my $s = accepted(undef, 4096); cue()'
+        peer_pid=$pid
+        saw reader '^listening'
+        start writer bin/09-buffers "$at"
+        saw writer '^output '
+        kill -"$signal" "$pid"
+        ended "$pid"
+        [[ $status == 0 ]]
+        tail -n 1 "$log/writer" | grep -qE '^close: fd 3, after [0-9]+ bytes$'
+        kill "$peer_pid"
+        ended "$peer_pid"
+
+        peer reader 'my $s = accepted(undef, 4096); cue()'
+        peer_pid=$pid
+        saw reader '^listening'
+        start writer bin/09-buffers "$at"
+        saw writer '\(EAGAIN\)'
+        kill -"$signal" "$pid"
+        ended "$pid"
+        [[ $status == 0 ]]
+        [[ $(tail -n 1 "$log/writer") == "close: fd 3, after $(sent) bytes" ]]
+        kill "$peer_pid"
+        ended "$peer_pid"
+    done
+}
+
+# stream   runs --stream at $at; what strace has seen is left in $log/calls, as lines
+# "send: 3 bytes one", the data cut.
+stream() {
+    needs strace
+    run -0 timeout -k 1 5 strace -qq -s 32 -o "$log/trace" -e trace=sendto,recvfrom \
+        bin/09-buffers --stream "$at"
+    echo "$output"
+    sed -E 's/^(send|recv)(to|from)\([0-9]+, (".*"(\.\.\.)?), [0-9]+, .* = ([0-9]+)$/\1 \5 \3/' \
+        "$log/trace" >"$log/calls"
+    cat "$log/calls"
+}
+
+@test "stumble 2: three sends arrive as one recv" {
+    stream
+    diff - <(head -n 4 "$log/calls") <<'END'
+send 3 "one"
+send 3 "two"
+send 5 "three"
+recv 11 "onetwothree"
+END
+    [[ $output == 'send: "one"'$'\n''send: "two"'$'\n''send: "three"'$'\n'* ]]
+    [[ ${lines[3]} == 'recv: 11 bytes "onetwothree"' ]]
+}
+
+@test "stumble 2: one send arrives as several recvs" {
+    stream
+    [[ $(sed -n 5p "$log/calls") == "send 80000 "* ]]
+    sed -n '6,$p' "$log/calls" | sed '/^send/,$d' | cut -d ' ' -f 1,2 >"$log/recvs"
+    (($(wc -l <"$log/recvs") >= 2))
+    (($(awk '{ n += $2 } END { print n }' "$log/recvs") == 80000))
+    [[ ${lines[4]} == "send: 80000 bytes" ]]
+    diff <(sed 's/ /: /; s/$/ bytes/' "$log/recvs") \
+        <(sed -n '6,$p' <<<"$output" | sed '/^send/,$d')
+}
+
+@test "stumble 2: claim 20: a border in the stream gives the messages back" {
+    stream
+    diff - <(tail -n 2 "$log/calls") <<'END'
+send 14 "one\ntwo\nthree\n"
+recv 14 "one\ntwo\nthree\n"
+END
+    diff - <(tail -n 4 <<<"$output") <<'END'
+send: "one\ntwo\nthree\n"
+message: "one"
+message: "two"
+message: "three"
+END
+    shown "^LISTEN .*:$port " 0
+}
+
+@test "--stream is told the same whatever input buffer a connection begins with" {
+    local middle wrong='' default
+    default=$(</proc/sys/net/ipv4/tcp_rmem)
+    for middle in 16384 65536 131072 1048576; do
+        # (Where this is no network of our own, that can't be set.)
+        echo "4096 $middle 6291456" 2>/dev/null >/proc/sys/net/ipv4/tcp_rmem || break
+        run timeout -k 1 1 bin/09-buffers --stream "$at"
+        ((status == 0)) || wrong="$wrong $middle"
+    done
+    echo "$default" 2>/dev/null >/proc/sys/net/ipv4/tcp_rmem || :
+    echo "not with:$wrong"
+    [[ -z $wrong ]]
+}
+
+@test "--reader and --stream at once is refused, status 2" {
+    run -2 timeout -s KILL 5 bin/09-buffers --reader --stream
+    [[ ${lines[0]} == "09-buffers: --reader or --stream, not both" ]]
+    [[ ${lines[1]} == "usage: 09-buffers "* ]]
+}
+
+@test "a line that is not yet complete: the reader goes on to show its buffer" {
+    start reader bin/09-buffers --reader
+    saw reader '^listen: '
+    peer writer 'my $s = connected(); cue(); put($s, "x" x 20000); cue()'
+    saw reader '^input .* 0 of'
+    printf 1 1<>"$log/reader.in"
+    empty() { (($(perl -e 'ioctl STDIN, 0x541B, my $n = pack "i", 0; print unpack "i", $n' <>"$log/reader.in") == 0)); }
+    eventually empty # it has read that
+    cue writer
+    saw reader '^input +\[#'
+    cue reader 23
+    saw reader '^recv: 123 bytes$'
+}
