@@ -9,28 +9,33 @@
 #   strace     strace may look at the calls of a program
 # shellcheck shell=bash
 
+place_words=(ipv6 low-ports network strace lab)
+
 # lacks WORD   is that missing here? If so, REPLY says why, and what to do, in one sentence.
 lacks() {
-    local limit
+    local limit said
     case $1 in
-        ipv6)
-            ! grep -qs '^0\{31\}1 .* lo$' /proc/net/if_inet6 || return 1
+        ipv6) # one of two answers has come by ::1: here is a program (at port 9), or here is none
+            REPLY=$({ : <>/dev/tcp/::1/9; } 2>&1) || :
+            [[ -n $REPLY && $REPLY != *refused* ]] || return 1
             REPLY="there is no address ::1 here (IPv6 is off; for a container, switch it on with"
             REPLY+=" --sysctl net.ipv6.conf.all.disable_ipv6=0)"
             ;;
         lab)
-            ! REPLY=$("${BASH_SOURCE[0]%/*}/lab" check 2>&1) || return 1
+            ! said=$("${BASH_SOURCE[0]%/*}/lab" check 2>&1) || return 1
+            lacks network || REPLY=$(printf %s "$said" | tr -s '\n ' '; ')
             ;;
         low-ports)
             limit=$(</proc/sys/net/ipv4/ip_unprivileged_port_start)
             ((limit != 1024)) || return 1
-            REPLY="the first port that needs no privilege is $limit here, and not 1024 (it is the"
-            REPLY+=" kernel's setting net.ipv4.ip_unprivileged_port_start)"
+            REPLY="the first port that needs no privilege is $limit here, and not 1024 (for a container,"
+            REPLY+=" change it with --sysctl net.ipv4.ip_unprivileged_port_start=1024)"
             ;;
         network)
             [[ ${PLAYED_IN-} != in* ]] || return 1
-            REPLY="no network namespace is to be had here (Ubuntu: sudo sysctl"
-            REPLY+=" kernel.apparmor_restrict_unprivileged_userns=0; a container: --privileged)"
+            REPLY="this system does not let us make network namespaces (Ubuntu: sudo sysctl"
+            REPLY+=" kernel.apparmor_restrict_unprivileged_userns=0, or sudo make tour; a container:"
+            REPLY+=" start it with --privileged)"
             ;;
         strace)
             ! strace -qq -o /dev/null true 2>/dev/null || return 1

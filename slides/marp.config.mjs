@@ -20,7 +20,7 @@ function showTranscripts(markdown) {
   const { fence } = markdown.renderer.rules
   markdown.renderer.rules.fence = (tokens, index, ...rest) => {
     const { info, content } = tokens[index]
-    if (info !== 'console' && info !== 'console lab') return fence(tokens, index, ...rest)
+    if (!/^console( |$)/.test(info)) return fence(tokens, index, ...rest)
     const written = content.trimEnd().split('\n')
     const narrow = written.every((line) => line.length <= 56)
     const size = written.length > 11 ? 'long' : written.length < 8 && narrow ? 'short' : ''

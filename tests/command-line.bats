@@ -2,10 +2,6 @@
 # shellcheck disable=SC2154 # log, pid: helpers.bash sets them
 load helpers
 
-setup_file() {
-    port_6666_is_free
-}
-
 setup() {
     # As the Makefile names them: lessons/06-accept-one/accept-one.c is bin/06-accept-one.
     local source number
@@ -49,7 +45,7 @@ all_refused() {
             defined(my $pid = fork()) or die $!;
             if ($pid == 0) {
                 open(STDIN, "<", "/dev/null") && open(STDOUT, ">", $out) &&
-                    open(STDERR, ">", $err) && alarm(5);
+                    open(STDERR, ">", $err) && alarm($ENV{PATIENCE} // 20);
                 exec { $command[0] } @command;
             }
             waitpid($pid, 0);
@@ -69,7 +65,7 @@ all_refused() {
 # the files $log/out and $log/err.
 try() {
     status=0
-    timeout -s KILL 5 "$@" </dev/null >"$log/out" 2>"$log/err" || status=$?
+    timeout -s KILL "$patience" "$@" </dev/null >"$log/out" 2>"$log/err" || status=$?
     printf '%q ' "$@"
     echo "- status $status"
     cat "$log/err"
@@ -228,6 +224,7 @@ ended_or_waits() {
 }
 
 @test "a closed stdin and stderr do no harm: no socket gets their numbers" {
+    needs strace
     local program args sockets=0
     for program in "${programs[@]}"; do
         arguments "$program"

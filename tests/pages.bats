@@ -1,32 +1,21 @@
 # The pages: every transcript is played, every lesson has all that a lesson needs.
 load helpers
-
-setup_file() {
-    port_6666_is_free
-}
+load accounts
 
 @test "make tour plays every transcript of every lesson, and each comes out as written" {
     run make -s tour </dev/null
     echo "$output"
     ((status == 0))
-    # As many as there are: a block that was not played would show here.
-    blocks=$(cat lessons/*/README.md | grep -cx '```console')
-    lab=$(cat lessons/*/README.md | grep -cx '```console lab')
-    if common/lab up; then
-        common/lab down
-        [[ ${lines[-1]} == "played $((blocks + lab)) transcripts of "*": all as written" ]]
-    else
-        [[ ${lines[-1]} == "played $blocks transcripts of "*": all as written; $lab for the lab not "* ]]
-    fi
+    all_accounted_for lessons/*/README.md
     for page in lessons/*/README.md; do
         [[ $output == *$'\n'"$page:"* ]]
     done
 }
 
-@test "the transcript of README.md comes out as written" {
-    run tests/play --quiet README.md
+@test "the transcripts of README.md come out as written" {
+    run -0 tests/play --quiet README.md
     echo "$output"
-    ((status == 0))
+    all_accounted_for README.md
 }
 
 @test "every lesson has a program, a page with all its parts, and a line in README.md" {
@@ -69,6 +58,13 @@ setup_file() {
 @test "README.md has its two commands, a line each" {
     [[ $(grep -cE '^.*apt-get install -y .* && make tour$' README.md) == 1 ]]
     [[ $(grep -cE '^.*apt-get install -y .* && make test$' README.md) == 1 ]]
+}
+
+@test "the container of an editor gets the packages that README.md installs" {
+    packages() { grep -oE 'apt-get install -y [a-z0-9 -]+' "$1" | cut -d' ' -f4- | xargs -n 1 | sort; }
+    diff <(packages <(grep -E 'make (tour|test)$' README.md | sed 's/&&.*//')) \
+        <(packages .devcontainer/devcontainer.json)
+    jq -e .image .devcontainer/devcontainer.json
 }
 
 @test "make help lists every target" {

@@ -48,6 +48,8 @@ is_wrong() {
     [[ $output == "played "*" differ"?("s") ]]
 }
 
+kinds="console, and what the block needs: ipv6 low-ports network strace lab fresh-port"
+
 # without_namespaces: the machine is one that allows none
 without_namespaces() {
     mkdir bin
@@ -59,6 +61,18 @@ without_namespaces() {
 namespaces_or_skip() {
     [[ $("$netns" printenv PLAYED_IN) == *"of its own" ]] ||
         skip "this machine allows no network namespace"
+}
+
+# a_place WORD...: a copy of the player in here/, a place that lacks these things
+a_place() {
+    mkdir -p here/tests here/common
+    cp "$play" "$netns" here/tests
+    printf '%s\n' "lacking=' $* '" 'place_words=(ipv6 low-ports network strace lab)' 'lacks() {' \
+        '    echo "$1" >>"$WORK/asked"' '    REPLY="there is no $1 on this day"' \
+        '    [[ $lacking == *" $1 "* ]]' '}' >here/common/place.bash
+    printf '%s\n' '#!/bin/sh' 'echo "$1" >>"$WORK/asked"' >here/common/lab
+    chmod +x here/common/lab
+    play=here/tests/play
 }
 
 # wait_until COMMAND...: at most 5 s
@@ -92,7 +106,7 @@ END
     diff <(sed -n 3,11p page.md) <(sed -n 4,12p <<<"$output" | sed -E 's/pid [0-9]+$/pid 4242/')
 }
 
-@test "a command runs in the project's folder, on a terminal, without privileges" {
+@test "a command runs in the project's folder, on a terminal, with no privilege but a folder's" {
     page <<'END'
 A$ ls tests/play
 A| tests/play
@@ -104,7 +118,7 @@ A| 2
 A| 3
 A$ stty size
 A| 50 100
-A$ grep -cE '^SigIgn:.*0{7}$|^CapEff:.*0{16}$' /proc/self/status
+A$ grep -cE '^SigIgn:.*0{7}$|^CapEff:.*0{15}[02]$' /proc/self/status
 A| 2
 A$ echo "$TERM $NO_COLOR $LC_ALL ${PLAYED_IN-} ${PLAY_INSIDE-}"
 A| dumb 1 C.UTF-8
@@ -405,7 +419,7 @@ END
     printf '%s\n' '  ```console' '  A$ true' '  ```' '```console lap' 'A$ true' '```' >>page.md
     is_wrong \
         5 "a transcript that begins at the margin" '  ```console' \
-        8 "console, or console lab" "console lap"
+        8 "$kinds" "console lap"
 }
 
 @test "the same in a list, in a quotation, after a tab, and where the kind only begins like ours" {
@@ -420,8 +434,8 @@ END
         8 "a transcript that begins at the margin" '  1. ~~~console' \
         11 "a transcript that begins at the margin" '> ``` console' \
         14 "a transcript that begins at the margin" $'\t```console' \
-        17 "console, or console lab" "console-lab" \
-        20 "console, or console lab" "Console"
+        17 "$kinds" "console-lab" \
+        20 "$kinds" "Console"
 }
 
 @test "a page that is no plain text is noticed, and nothing of it is played" {
@@ -458,10 +472,12 @@ END
 }
 
 @test "40 of the lessons' pages, spoilt at random: the player comes to its end, and to a verdict" {
+    a_place # which lacks nothing
     # Its terminals are none: a command that was spoilt must not be carried out.
     mkdir bin
     printf '#!/bin/sh\necho 99999999\necho "$6"\n' >bin/script
-    chmod +x bin/script
+    printf '#!/bin/sh\n' >bin/ss # so no port matters, either
+    chmod +x bin/script bin/ss
     perl -e '
         print "# seed ", srand, "\n";
         my @pieces = ("\0", "\r", "\t", "\n", "```", "~~~", "```console\n", "A", "\$ ", "| ", "? ",
@@ -638,8 +654,8 @@ END
 @test "where namespaces are not allowed, it plays on the machine, and says so" {
     without_namespaces
     page <<'END'
-A$ readlink /proc/self/ns/net >"$WORK/net"; grep CapEff /proc/self/status
-A| CapEff: 0000000000000000
+A$ readlink /proc/self/ns/net >"$WORK/net"; grep -c '^CapEff:.*0[02]$' /proc/self/status
+A| 1
 END
     is_right
     [[ ${lines[-1]} == *" on this machine itself "* ]]
@@ -701,7 +717,12 @@ nothing_is_left() {
     run -7 "$netns" bash -c 'read -r x; exit "$x"' <<<7
     run -7 "$netns" "$netns" bash -c 'read -r x; exit "$x"' <<<7
     run -0 "$netns" "$netns" grep SigIgn /proc/self/status
-    [[ $output =~ ^SigIgn:.*0000000$ ]] # signals 1 to 28: make leaves 32 and 33 ignored
+    # signals 2 to 28: nohup ignores 1, for all that it runs, and make leaves 32 and 33 ignored
+    [[ $output =~ ^SigIgn:.*000000[01]$ ]]
+    mkdir bin # sh may be any shell, with an env of its own (busybox)
+    printf '#!/bin/bash\nexit 3\n' >bin/sh
+    chmod +x bin/sh
+    PATH=$WORK/bin:$PATH run -7 "$netns" bash -c 'exit 7'
     run -127 "$netns" "$WORK/no-such-command"
     run -2 "$netns"
     [[ ${lines[1]} == "usage: "* ]]
@@ -718,19 +739,180 @@ nothing_is_left() {
     [[ ${lines[2]} == lo*127.0.0.1/8* && ${#lines[@]} == 3 ]]
 }
 
-@test "where there can be no lab, its blocks are not played, with the reason; all others are" {
-    mkdir -p here/tests here/common
-    cp "$play" "$netns" here/tests
-    printf '%s\n' '#!/bin/sh' 'echo "lab: not on this day"; exit 1' >here/common/lab
-    chmod +x here/common/lab
-    printf '%s\n' '# x' '```console lab' 'A$ false' '```' '```console' 'A$ echo yes' 'A| yes' '```' >page.md
-    run -0 here/tests/play page.md
-    [[ $output == *"lab: not on this day"*'A| yes'* && $output != *'A$ false'* ]]
-    [[ ${lines[-1]} == "played 1 transcript of 1 page "*": all as written; 1 for the lab not played"* ]]
+# needing WORD...: the page has one more block, which needs these things
+needing() {
+    printf '%s\n' "\`\`\`console${1:+ $*}" 'A$ echo played' 'A| played' '```' >>page.md
+}
 
-    sed -i 's/yes$/no/' page.md
-    sed -i 's/echo no/echo yes/' page.md
-    run -1 here/tests/play page.md
+@test "a block that needs what the place lacks is left out, counted, and the end says why" {
+    echo "# x" >page.md
+    needing strace
+    needing
+    needing ipv6 strace
+    needing strace low-ports
+    needing low-ports
+    needing low-ports strace
+    needing low-ports
+    a_place strace ipv6
+    run -0 "$play" page.md
+    echo "$output"
+    [[ $(grep -c '^A| played' <<<"$output") == 3 ]]
+    [[ $(grep -c '^(left out: it needs "strace")$' <<<"$output") == 3 ]]
+    [[ ${lines[-3]} == "played 3 transcripts of 1 page "*": all as written; 4 left out" ]]
+    [[ ${lines[-2]} == '  1 left out for want of "ipv6": there is no ipv6 on this day' ]]
+    [[ ${lines[-1]} == '  3 left out for want of "strace": there is no strace on this day' ]]
+    [[ $(sort asked | xargs) == "ipv6 low-ports strace" ]] # once for each word
+
+    # With --quiet, and where something differs, it says the same.
+    sed -i 's/^A| played/A| player/' page.md
+    run -1 "$play" --quiet page.md
+    echo "$output"
+    [[ ${lines[-3]} == "played 3 transcripts of 1 page "*": 3 differ; 4 left out" ]]
+    [[ ${lines[-1]} == '  3 left out for want of "strace": '* ]]
+}
+
+@test "a page of which every block is left out passes; a block that is malformed does not" {
+    echo "# x" >page.md
+    needing strace
+    a_place strace
+    run -0 "$play" page.md
+    [[ ${lines[-2]} == "played 0 transcripts of 1 page "*": all as written; 1 left out" ]]
+    printf '%s\n' '```console strace' 'A| ?' 'A? ?' '```' >>page.md
+    run -1 "$play" --quiet page.md
+    [[ ${lines[0]} == "page.md:8: not as written" && ${lines[2]} == "  seen      A? ?" ]]
+    needing strace stracing
+    run -1 "$play" --quiet page.md
+    [[ $output == *"page.md:10: not as written
+  expected  $kinds
+  seen      console strace stracing"* ]]
+}
+
+@test "the lab is up from the first block that needs it to the end of its page, and no longer" {
+    echo "# x" >page.md
+    a_place
+    needing
+    "$play" page.md
+    [[ ! -e asked ]]
+    printf '%s\n' '```console lab' 'D$ echo playing >>"$WORK/asked"' '```' >>page.md
+    printf '%s\n' '```console lab' 'D$ echo playing >>"$WORK/asked"' 'D? 1' '```' >>page.md
+    cp page.md second.md
+    run -1 "$play" page.md second.md
+    [[ $(xargs <asked) == "lab up playing playing down up playing playing down" ]]
+
+    # A player that is ended takes it along. (With namespaces the kernel ends the lab.)
+    without_namespaces
+    rm asked
+    printf '%s\n' '# x' '```console lab' 'D$ echo up; sleep 60' 'D| up' 'D| more' '```' >page.md
+    "$play" page.md >log 2>&1 3>&- 4>&- &
+    background=$!
+    wait_until grep -qx 'D| up' log
+    run ! grep down asked
+    kill "$background"
+    wait "$background" || true
+    wait_until grep -qx down asked
+}
+
+@test "the words of a place: it has what can be tried here, and lacks what cannot" {
+    local project=$BATS_TEST_DIRNAME/.. word
+    # shellcheck source=common/place.bash
+    source "$project/common/place.bash"
+    for word in "${place_words[@]}"; do
+        REPLY=""
+        if lacks "$word"; then
+            echo "$word: $REPLY"
+            [[ ${#REPLY} -gt 40 && $REPLY != *$'\n'* ]]
+            continue
+        fi
+        case $word in
+            ipv6) "$project/bin/02-bind" '[::1]:0' </dev/null ;;
+            low-ports) [[ $("$project/bin/02-bind" 127.0.0.1:0 </dev/null) == *" below 1024 "* ]] ;;
+            network) "$netns" true && namespaces_or_skip ;;
+            strace) [[ $(strace -c true 2>&1) == *execve* ]] ;;
+            lab) [[ $("$project/common/lab" run A ip address) == *192.168.0.101* ]] ;;
+        esac
+    done
+    lacks no-such-word
+    [[ $REPLY == *"'no-such-word'"* ]]
+}
+
+# listens [leaves]: a program that listens at port 6666 until its input ends. Or it does not listen,
+# and leaves one side of a connection there that has ended, until the other side resets it.
+listens() {
+    exec perl -MIO::Socket::INET -e '
+        $server = IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1:6666", ReuseAddr => 1)
+            or die "in use\n";
+        if (@ARGV) {
+            $client = IO::Socket::INET->new("127.0.0.1:6666") or die "no connection\n";
+            close $server->accept();
+            close $server;
+        }
+        $| = 1;
+        print "ready\n";
+        <STDIN>;
+        setsockopt $client, SOL_SOCKET, SO_LINGER, pack "ii", 1, 0 if $client;' "$@"
+}
+
+@test "without namespaces, port 6666 in use: it says so first, and who has it, and plays nothing" {
+    namespaces_or_skip # here the port is free, and nobody is disturbed
+    without_namespaces
+    page <<<$'A$ touch "$WORK/made"; echo 6666\nA| 6666'
+    is_right
+    rm made
+    mkfifo input
+    listens <input >listening 2>&1 3>&- 4>&- &
+    background=$!
+    exec 5>input
+    wait_until grep -qx ready listening
+    run -1 "$play" page.md
+    echo "$output"
+    [[ ${lines[0]} == "play: port 6666 is in use on this machine, by pid $background \"perl\"" ]]
+    [[ ${#lines[@]} == 2 && ${lines[1]} == "  try: "* && ! -e made ]]
+
+    # That is nothing to pages that name no such port, nor where we have a network to ourselves.
+    mv page.md other.md
+    page <<<$'A$ echo 7777\nA| 7777'
+    is_right
+    rm bin/unshare
+    run -0 "$play" other.md
+    exec 5>&-
+    wait "$background"
+}
+
+@test "without namespaces, a block that needs a fresh port waits for what others have left, once" {
+    namespaces_or_skip
+    without_namespaces
+    echo "# x" >page.md
+    needing
+    needing fresh-port
+    needing fresh-port strace
+    mkfifo input
+    listens leaves <input >left 2>&1 3>&- 4>&- &
+    exec 5>input
+    wait_until grep -qx ready left
+    [[ -n $(ss -Htn state fin-wait-2 sport = :6666) ]]
+    "$play" page.md >log 2>&1 3>&- 4>&- 5>&- &
+    background=$!
+    wait_until grep -q '^Port 6666 ' log
+    exec 5>&-
+    wait "$background"
+    cat log
+    [[ $(grep -cE '^Port 6666 is in TIME_WAIT|^A\| played' log) == 4 ]]
+    # It waits before the first block that needs it, and not earlier.
+    [[ $(<log) == *"A| played"*$'\nPort 6666 is'*"A| played"*"A| played"* ]]
+    is_right
+    [[ $output != *TIME_WAIT* ]]
+}
+
+@test "root in a folder that only its owner, somebody else, may enter: a program there runs" {
+    ((UID == 0)) || skip "only root can enter it"
+    mkdir -p private/tests private/common
+    cp "$play" "$netns" private/tests
+    cp "$BATS_TEST_DIRNAME/../common/place.bash" private/common
+    printf '#!/bin/sh\necho hello >made && cat made\n' >private/hello
+    chmod 700 private private/hello
+    page <<<$'A$ ./hello\nA| hello\nA$ rm made'
+    chown -R 65534 private || skip "this root may not give a folder to somebody else"
+    run -0 private/tests/play page.md
 }
 
 @test "a port behind a dot, as tcpdump writes it, stands for the port that it is" {

@@ -1,12 +1,9 @@
 # The slides: what stands there is what happens, nothing of the lecture is missing, and the figures
 # are whole. How it all looks is tested in a browser: make test-slides.
 load helpers
+load accounts
 
 deck=slides/slides.md
-
-setup_file() {
-    port_6666_is_free
-}
 
 # slides SCRIPT   runs the Perl script for each slide. $n is its number; $head its title, $class,
 # $footer, $notes what their names say, $code the transcripts, $words all other text.
@@ -43,14 +40,7 @@ claims() {
 @test "each transcript of the slides is played, and comes out as written" {
     run -0 tests/play --quiet "$deck"
     echo "$output"
-    blocks=$(grep -cx '```console' "$deck")
-    lab=$(grep -cx '```console lab' "$deck")
-    if common/lab up; then
-        common/lab down
-        [[ $output == "played $((blocks + lab)) transcripts of 1 page "*": all as written" ]]
-    else
-        [[ $output == "played $blocks transcripts of 1 page "*": all as written; $lab for the lab"* ]]
-    fi
+    all_accounted_for "$deck"
 }
 
 @test "each of the claims is on a slide, with a lesson that the table of claims names for it" {

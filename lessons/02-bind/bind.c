@@ -85,10 +85,12 @@ static void say_the_kernels_limits(void)
 {
     int limit, first, last;
     FILE *file = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "r");
-    if (file != NULL && fscanf(file, "%d", &limit) == 1)
-        say("this kernel: ports below %d need privilege\n", limit);
-    else
+    if (file == NULL || fscanf(file, "%d", &limit) != 1)
         say("this kernel does not tell which ports need privilege\n");
+    else if (limit > 1)
+        say("this kernel: ports below %d need privilege\n", limit);
+    else /* 0 is what many containers have. (Port 0 itself is no port to work at.) */
+        say("this kernel: no port needs privilege\n");
     if (file != NULL)
         fclose(file);
     file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "r");

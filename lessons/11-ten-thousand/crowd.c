@@ -68,7 +68,7 @@ int main(int argc, char **argv)
                        "Visits a server that sends back what it receives, with many clients.\n"
                        "--clients: how many (100, unless you say it).\n"
                        "--active: how many of them talk (10). The others are silent.\n"
-                       "--seconds: how long they talk (1).",
+                       "--seconds: how long they talk (1). 0: each says one thing.",
                        options, "HOST:PORT");
     server = parse_endpoint(where);
     count = 100;
@@ -78,7 +78,7 @@ int main(int argc, char **argv)
         active = (uint32_t)parse_number(options[1].value, "number of clients", 1, 1000000);
     long seconds = 1;
     if (options[2].given)
-        seconds = parse_number(options[2].value, "number of seconds", 1, 3600);
+        seconds = parse_number(options[2].value, "number of seconds", 0, 3600);
     if (active > count)
         active = count;
     end_on_signals();
@@ -298,6 +298,10 @@ static void attend(uint32_t i)
  * begin() has said that there can be no more. */
 static bool visit(uint32_t next, uint32_t end, uint32_t at_once, bool (*begin)(uint32_t))
 {
+    /* A terminal shows each second how far we are; a dumb one, which keeps a record, does not. */
+    const char *terminal = getenv("TERM");
+    bool shows_progress =
+        isatty(STDERR_FILENO) && terminal != NULL && strcmp(terminal, "dumb") != 0;
     uint64_t told = now();
     int silence = 0;
     for (;;) {
@@ -320,7 +324,7 @@ static bool visit(uint32_t next, uint32_t end, uint32_t at_once, bool (*begin)(u
                     on_way, count);
             return false;
         }
-        if (talk_until == 0 && isatty(STDERR_FILENO) && now() - told >= 1000000000) {
+        if (talk_until == 0 && shows_progress && now() - told >= 1000000000) {
             told = now();
             fprintf(stderr, "%u of %u ...\n", next - on_way, count);
         }

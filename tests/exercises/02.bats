@@ -30,7 +30,7 @@ held() {
 }
 
 @test "an IPv6 address has ports of its own" {
-    has_ipv6 || return 0
+    needs ipv6
     held "127.0.0.1:$first" "[::1]:$first" "127.0.0.1:$((first + 1))"
     try "[::1]:$first"
     prints "[::1]:$((first + 1))"

@@ -55,8 +55,6 @@ load chat
 @test "999 are in the chat: one more is turned away, and the chat goes on" {
     (($(ulimit -Hn) >= 1100)) || skip "this system allows a program only $(ulimit -Hn) descriptors"
     ulimit -Sn 1100
-    at=127.0.0.1:6666
-    free_port "$at"
     serve
     guest crowd 'our @all = many(999); print "come\n"; cue(); my $more = connected($ARGV[0]); alarm 9;
         my $turned = (ready($more, 0, 4))[0]; print $turned ? "turned away\n" : "left to wait\n";
