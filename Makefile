@@ -27,7 +27,7 @@ programs   := $(foreach c,$(sources),$(call program_of,$c))
 pages      := $(sort $(wildcard lessons/*/README.md)) # (make 4.2 does not sort them)
 shown      := ip:iproute2 ss:iproute2 strace:strace tcpdump:tcpdump script:bsdutils
 needed     := $(shown) bats:bats jq:jq perl:perl-base
-scripts    := .ci/run common/lab common/place.bash $(wildcard tests/*.bats tests/*.bash) $(addprefix tests/,play netns need bench)
+scripts    := .ci/run common/lab common/place.bash $(wildcard tests/*.bats tests/*.bash) $(addprefix tests/,play netns need bench run broken)
 
 .PHONY: all help tour test faults bench slides test-slides lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
@@ -56,9 +56,11 @@ tour: all ## play all lessons, one after the other, in this terminal
 	@tests/need $(shown)
 	@tests/play $(pages)
 
+# The page of a lesson, 06 or simply 6.
+page_of = $(or $(wildcard lessons/$1-*/README.md lessons/0$1-*/README.md),$(error There is no lesson $1: make help))
 tour-%: all ## play one lesson: make tour-06
 	@tests/need $(shown)
-	@tests/play $(wildcard lessons/$*-*/README.md)
+	@tests/play $(call page_of,$*)
 
 # Each bats file runs in a network of its own, so that several can run at once; where the machine
 # allows no such thing, one after the other. (Two for each core: they mostly wait.)
@@ -66,24 +68,25 @@ at_once = case $$(tests/netns printenv PLAYED_IN 2>&1) in in*) echo "$$((2 * $$(
 # After a command: what SANITIZE=1 has found, in a program whose words nobody read, too.
 and_found = ; result=$$?; ! grep -qsE 'ERROR: |runtime error: ' bin/found.* || \
             { cat bin/found.*; rm bin/found.*; exit 1; }; exit $$result
-# The long ones first, and without those that take more tools: .ci/run has them.
-tests := $(filter-out %/valgrind.bats %/big-endian.bats,$(shell ls -r tests/*.bats))
+# The long ones first, and without those that take more tools, or long: .ci/run has them.
+later := $(addprefix tests/,arm64.bats big-endian.bats bench.bats faults.bats valgrind.bats)
+tests := $(filter-out $(later),$(shell ls -r tests/*.bats))
 test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers built in)
 	@tests/need $(needed)
 	@$(MAKE) --no-print-directory -s -k -O -j "$$($(at_once))" $(tests) $(and_found)
 
 test-%: all ## test one lesson: make test-06
 	@tests/need $(needed)
-	@{ $(MAKE) --no-print-directory -s $(wildcard tests/$*-*.bats) && \
+	@{ $(MAKE) --no-print-directory -s -k -O -j "$$($(at_once))" $(wildcard tests/$*-*.bats) && \
 	    tests/play --quiet $(wildcard lessons/$*-*/README.md); } $(and_found)
 
 .PHONY: $(wildcard tests/*.bats)
 $(wildcard tests/*.bats):
-	@tests/netns bats $@
+	@tests/netns tests/run $@
 
 faults: all ## make every call of every program fail, with every error (minutes)
 	@tests/need $(needed)
-	@FAULTS_ALL=1 tests/netns bats tests/faults.bats
+	@FAULTS_ALL=1 tests/netns tests/run --limit 900 tests/faults.bats
 
 bench: all ## measure the servers of 07 and 11 with up to 10,000 clients (half a minute): bin/bench.svg
 	@tests/netns tests/bench bin/bench.svg 2 10 50 100 1000 10000

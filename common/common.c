@@ -15,40 +15,133 @@ static const char *program = "?"; /* the name in front of each message */
 static char usage[256];           /* "usage: 07-accept-many [--quiet] [HOST:PORT]" */
 
 int say_to = STDOUT_FILENO;
+bool say_waits = true;
 volatile sig_atomic_t ending;
+static volatile sig_atomic_t late; /* the alarm has come */
+static bool has_alarm;             /* end_on_signals() has set a handler for it */
 
 /* ---- What is said ---- */
 
+/* Is there room for a line? poll() tells: a pipe has room for 4096 bytes then, and a terminal is
+ * not stopped. Waits so long for that, or until a signal comes. */
+static bool has_room(int fd, int milliseconds)
+{
+    struct pollfd room = {.fd = fd, .events = POLLOUT};
+    int ready = poll(&room, 1, milliseconds);
+    if (ready < 0)
+        ready = poll(&room, 1, 0);
+    return ready != 0; /* (where poll() fails, write() tells why) */
+}
+
 int write_all(int fd, const void *data, size_t length)
 {
+    /* send() has MSG_NOSIGNAL to keep the signal SIGPIPE away (lesson 06), write() has nothing like
+     * it: so the signal is ignored as long as this takes. */
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
+    sigemptyset(&ignore.sa_mask);
+    sigaction(SIGPIPE, &ignore, &before);
+
     const char *next = data;
     while (length > 0) {
         ssize_t n = write(fd, next, length);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        next += n;
-        length -= (size_t)n;
+        if (n >= 0) {
+            next += n;
+            length -= (size_t)n;
+        } else if (errno == EINTR && (ending || late) && !has_room(fd, 0)) {
+            errno = EINTR; /* it would wait, and is not to */
+            break;
+        } else if (errno == EAGAIN) {
+            struct pollfd room = {.fd = fd, .events = POLLOUT};
+            if (poll(&room, 1, -1) < 0 && !interrupted(-1))
+                break;
+        } else if (errno != EINTR) {
+            break;
+        }
     }
-    return 0;
+    int error = errno; /* sigaction() may change it */
+    sigaction(SIGPIPE, &before, NULL);
+    errno = error;
+    return length == 0 ? 0 : -1;
+}
+
+ssize_t read_stdin(void *data, size_t length)
+{
+    for (;;) {
+        ssize_t n = read(STDIN_FILENO, data, length);
+        if (n < 0 && errno == EAGAIN) {
+            struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+            n = poll(&input, 1, -1);
+            if (n >= 0)
+                continue;
+        }
+        if (!interrupted(n))
+            return n;
+    }
+}
+
+/* Writes a line, or a piece of one, to stdout or stderr, or leaves it out (see say_waits). Returns
+ * as write_all(). */
+static int write_line(int fd, const char *line, size_t length)
+{
+    static struct {
+        unsigned left_out; /* lines, since the last one that was written */
+        bool leaves_out;   /* the beginning of this line: so the rest of it as well */
+        bool in_a_line;    /* what was written last is not the end of a line */
+    } outputs[STDERR_FILENO + 1], *to;
+    to = &outputs[fd];
+    bool ends = length > 0 && line[length - 1] == '\n';
+    if (!say_waits && (to->leaves_out || !has_room(fd, to->left_out == 0 ? 1000 : 0))) {
+        to->left_out += ends;
+        to->leaves_out = !ends;
+        return 0;
+    }
+    if (!say_waits && has_alarm) { /* a terminal may have room for less than a line */
+        late = 0;
+        alarm(1);
+    }
+    int result = 0;
+    if (to->left_out > 0) {
+        char note[80];
+        int n = snprintf(note, sizeof note, "%s(%u line%s left out here: nobody read this)\n",
+                         to->in_a_line ? "\n" : "", to->left_out, to->left_out == 1 ? "" : "s");
+        to->left_out = 0;
+        result = write_all(fd, note, (size_t)n);
+    }
+    if (result == 0)
+        result = write_all(fd, line, length);
+    int error = errno;
+    to->in_a_line = result < 0 || !ends;
+    if (!say_waits && has_alarm && !ending)
+        alarm(0);
+    if (result < 0 && error == EINTR && !ending) {
+        to->left_out++;
+        return 0;
+    }
+    errno = error;
+    return result;
 }
 
 void say(const char *format, ...)
 {
+    /* No malloc() for a usual line: a server goes on where there is no memory. */
+    char usual[1024], *line = usual;
     va_list values, again;
     va_start(values, format);
     va_copy(again, values);
-    int length = vsnprintf(NULL, 0, format, values); /* only counts */
-    char *line = length < 0 ? NULL : malloc((size_t)length + 1);
-    if (line == NULL)
-        die("malloc");
-    vsnprintf(line, (size_t)length + 1, format, again);
+    int length = vsnprintf(usual, sizeof usual, format, values);
+    if (length >= (int)sizeof usual) {
+        line = malloc((size_t)length + 1);
+        if (line != NULL)
+            vsnprintf(line, (size_t)length + 1, format, again);
+    }
     va_end(again);
     va_end(values);
-    if (write_all(say_to, line, (size_t)length) < 0)
+    if (length < 0 || line == NULL)
+        die("malloc");
+    if (write_line(say_to, line, (size_t)length) < 0)
         die("write to %s", say_to == STDOUT_FILENO ? "stdout" : "stderr");
-    free(line);
+    if (line != usual)
+        free(line);
 }
 
 struct text errno_name(int error)
@@ -106,12 +199,13 @@ static const char *what_to_try(const char *call, int error)
 
 static void vcomplain(int error, const char *format, va_list values)
 {
-    struct text name = errno_name(error);
-    fprintf(stderr, "%s: ", program);
-    vfprintf(stderr, format, values);
-    fprintf(stderr, ": %s (%s)\n", strerror(error), name.s);
-    if (what_to_try(format, error) != NULL)
-        fprintf(stderr, "  try: %s\n", what_to_try(format, error));
+    char what[512], line[1024];
+    const char *hint = what_to_try(format, error);
+    vsnprintf(what, sizeof what, format, values);
+    int length = snprintf(line, sizeof line, "%.40s: %s: %s (%s)\n%s%s%s", program, what,
+                          strerror(error), errno_name(error).s, hint != NULL ? "  try: " : "",
+                          hint != NULL ? hint : "", hint != NULL ? "\n" : "");
+    write_line(STDERR_FILENO, line, (size_t)length);
 }
 
 void complain(int error, const char *format, ...)
@@ -243,11 +337,13 @@ long parse_number(const char *text, const char *what, long least, long most)
 
 static void on_signal(int number)
 {
-    ending = 1;
+    if (number == SIGALRM)
+        late = 1;
+    else
+        ending = 1;
     /* Had the signal come just before a call that waits, it would not have interrupted that call.
      * The alarm does: a second later, and once more if need be. */
     alarm(1);
-    (void)number;
 }
 
 void end_on_signals(void)
@@ -257,6 +353,7 @@ void end_on_signals(void)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGALRM, &action, NULL);
+    has_alarm = true;
 }
 
 bool interrupted(ssize_t result)
@@ -269,13 +366,25 @@ void wait_for_enter(void)
     char byte = 0;
     ssize_t n;
     do
-        n = read(STDIN_FILENO, &byte, 1);
-    while ((n == 1 && byte != '\n') || interrupted(n));
+        n = read_stdin(&byte, 1);
+    while (n == 1 && byte != '\n');
     if (n < 0 && errno != EINTR)
         die("read stdin");
 }
 
 /* ---- Endpoints ---- */
+
+uint32_t interface_number(const char *name)
+{
+    char unused[IF_NAMESIZE];
+    unsigned number = if_nametoindex(name);
+    size_t digits = strspn(name, "0123456789");
+    if (number == 0 && digits > 0 && digits < 10 && name[digits] == '\0')
+        number = (unsigned)strtoul(name, NULL, 10);
+    if (number == 0 || if_indextoname(number, unused) == NULL)
+        usage_error("%s is not an interface of this machine", quoted(name, strlen(name)).s);
+    return number;
+}
 
 char *split_endpoint(const char *text, uint16_t *port)
 {
@@ -321,8 +430,8 @@ struct endpoint parse_endpoint(const char *text)
         at.in6.sin6_family = AF_INET6;
         at.in6.sin6_port = htons(port);
         at.length = sizeof at.in6;
-        if (scope != NULL && (at.in6.sin6_scope_id = if_nametoindex(scope)) == 0)
-            usage_error("%s is not an interface of this machine", quoted(scope, strlen(scope)).s);
+        if (scope != NULL)
+            at.in6.sin6_scope_id = interface_number(scope);
     } else {
         usage_error("%s is not an IP address: write 127.0.0.1, for example, or [::1]", what.s);
     }
@@ -405,6 +514,12 @@ int open_listener(const struct endpoint *at, int backlog)
     if (listen(fd, backlog) < 0)
         die("listen %s", where.s);
     return fd;
+}
+
+bool set_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) >= 0;
 }
 
 int accept_next(int listener)

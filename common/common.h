@@ -52,13 +52,27 @@ long parse_number(const char *text, const char *what, long least, long most);
 /* Where say() writes: STDOUT_FILENO, until a program changes it. */
 extern int say_to;
 
+/* What does say() do when there is no room for a line: when a pipe is full that nobody reads (`|
+ * less`), or ^S has stopped the terminal? true: it waits. A server sets this to false, for it is to
+ * go on serving: say() then waits a second, leaves the line out, and all others until there is room
+ * again; then it says how many were left out. */
+extern bool say_waits;
+
 /* printf() that is on its way at once, not when a buffer is full, and that ends the program with
- * status 1 and a message when nobody can read it (a full disk, say). */
+ * status 1 and a message when nobody can read it (a full disk, a pipe that nobody has open any
+ * more). */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Writes all `length` bytes to a file or a terminal: write(2) may take fewer, and a signal may
- * interrupt it. Returns 0, or -1 with the errno of write(2). */
+/* Writes all `length` bytes to a file, a pipe or a terminal: write(2) may take fewer, a signal may
+ * interrupt it, and a non-blocking descriptor may have no room (EAGAIN). A pipe that nobody has
+ * open any more is an error, EPIPE, and does not kill the program. Returns 0, or -1 with the errno
+ * of write(2); EINTR only when the user ends the program. */
 int write_all(int fd, const void *data, size_t length);
+
+/* read(2) from stdin. It waits for input even where stdin is non-blocking, as another program that
+ * has the same terminal or pipe may have made it; a signal does not stop it unless the user ends
+ * the program. */
+ssize_t read_stdin(void *data, size_t length);
 
 /* Ends the program with status 1 after one line on stderr, made from the format ("bind %s"), and
  * from errno: its text and its name. The format begins with the name of the call that failed. Where
@@ -105,6 +119,10 @@ struct endpoint {
     socklen_t length;
 };
 
+/* Returns the number of the interface that is named, "eth0", or numbered, "2": the scope of a
+ * link-local address. A usage error where this machine has no such interface. */
+uint32_t interface_number(const char *name);
+
 /* Cuts "HOST:PORT" or "[HOST]:PORT" in two. Returns the host in newly allocated memory (to be
  * freed) and puts the port, 0 to 65535, in host byte order into *port. A usage error where the
  * text is anything else. An IPv6 address needs the brackets: it has colons of its own. */
@@ -137,6 +155,10 @@ const char *tcp_state_name(unsigned state);
 /* socket(), SO_REUSEADDR, bind() and listen(), as lessons 03 and 06 write them out. Returns the
  * listener; dies with a message where one of the calls fails. */
 int open_listener(const struct endpoint *at, int backlog);
+
+/* From now on no call waits for this descriptor (lesson 05): it fails with EAGAIN instead. Returns
+ * false, with errno, where that cannot be set. */
+bool set_nonblocking(int fd);
 
 /* accept(), as lesson 06 writes it out: an interruption, or a client that has given up, is no
  * failure. Returns the connected socket; dies with a message where it fails. */

@@ -16,7 +16,7 @@ lacks() {
     local limit said
     case $1 in
         ipv6) # one of two answers has come by ::1: here is a program (at port 9), or here is none
-            REPLY=$({ : <>/dev/tcp/::1/9; } 2>&1)
+            REPLY=$({ : <>/dev/tcp/::1/9; } 2>&1) || :
             [[ -n $REPLY && $REPLY != *refused* ]] || return 1
             REPLY="there is no address ::1 here (IPv6 is off; for a container, switch it on with"
             REPLY+=" --sysctl net.ipv6.conf.all.disable_ipv6=0)"

@@ -1,8 +1,15 @@
 # Lesson 04: who has which port. Oracles: ss, strace, peers in Perl, tables of ours.
-# shellcheck disable=SC2154,SC2030,SC2031 # log, pid, status: helpers.bash and bats set them
+# shellcheck disable=SC2154,SC2030,SC2031 # log, pid, port, status: helpers.bash and bats set them
 # shellcheck disable=SC2016 # the scripts in single quotes are Perl's, or for a shell inside
 load helpers
 load peers
+
+# Each test has ten ports of its own, also where those of helpers.bash are the same ones for all: so
+# it sees nothing of an earlier one's TIME_WAIT.
+if [[ ${PLAYED_IN-} == in* ]]; then
+    port=$((7000 + 10 * ${BATS_TEST_NUMBER:-0}))
+    at=127.0.0.1:$port
+fi
 
 # listing   what the program shows (stdin), one socket a line, sorted: STATE RECV-Q SEND-Q LOCAL
 # PEER PID/NAME,... and nothing else. A listener's Send-Q is none of its business. Complains of what
@@ -38,22 +45,38 @@ listing_of_ss() {
         print "$state $in $out $local $peer @who\n"' | LC_ALL=C sort
 }
 
+# of_test   of a list, the sockets that have a port of the test's own, at either end. In a network of
+# its own that is all of the list: nobody else is there.
+of_test() {
+    if [[ ${PLAYED_IN-} == in* ]]; then
+        cat
+    else
+        grep -E ":${port%?}[0-9] |^[^A-Z]" || :
+    fi
+}
+
 # agrees [COMMAND...]   do the program and ss, run with that in front, show the same? Only where ss
 # shows the same before and after, that is the question. What both show is in $log/ss then.
 agrees() {
-    local try
-    for try in {1..50}; do
-        "$@" ss -Htanp | listing_of_ss >"$log/ss"
+    local tries=0 deadline=$((SECONDS + patience))
+    "$@" ss -Htanp | listing_of_ss | of_test >"$log/after"
+    until
+        mv "$log/after" "$log/ss"
         "$@" bin/04-ports-in-use >"$log/said"
-        "$@" ss -Htanp | listing_of_ss >"$log/after"
-        if cmp -s "$log/ss" "$log/after"; then
-            listing <"$log/said" >"$log/ours"
-            diff "$log/ss" "$log/ours" | head -n 40
-            return "${PIPESTATUS[0]}"
-        fi
+        "$@" ss -Htanp | listing_of_ss | of_test >"$log/after"
+        cmp -s "$log/ss" "$log/after"
+    do
+        ((SECONDS <= deadline)) || {
+            echo "never at rest"
+            return 1
+        }
+        rest
     done
-    echo "never at rest"
-    return 1
+    listing <"$log/said" | of_test >"$log/ours"
+    diff "$log/ss" "$log/ours" >"$log/diff" || {
+        head -n 40 "$log/diff"
+        return 1
+    }
 }
 
 # has COUNT PATTERN   do exactly so many lines of what agrees() has left match?
@@ -65,179 +88,187 @@ has() {
     }
 }
 
-# a_life HOST   starts a peer that has sockets in all states that last, and both queues filled.
+# a_life HOST   starts a peer that has sockets in all states that last, and both queues filled, at
+# $port and the next one.
 a_life() {
     peer "life" '
-        my $host = shift;
+        my ($host, $port) = @ARGV;
+        my $next = $port + 1;
         our @all;
         sub listening { push @all, my $s = owner("$host:$_[0]"); listen $s, $_[1]; return $s }
         sub pair { my $c = connected("$host:$_[1]"); accept my $s, $_[0]; push @all, $c, $s;
             return $c, $s }
-        my $l = listening(7000, 5);
-        my ($client, $server) = pair($l, 7000);          # both ESTABLISHED
+        my $l = listening($port, 5);
+        my ($client, $server) = pair($l, $port);          # both ESTABLISHED
         put($client, "unread");
-        my ($wait2) = pair($l, 7000); finish($wait2);    # FIN_WAIT2, CLOSE_WAIT
-        (undef, my $full) = pair($l, 7000); fill($full); # unread and unsent bytes
-        my ($reads, $wait1) = pair($l, 7000); fill($wait1);
+        my ($wait2) = pair($l, $port); finish($wait2);    # FIN_WAIT2, CLOSE_WAIT
+        (undef, my $full) = pair($l, $port); fill($full); # unread and unsent bytes
+        my ($reads, $wait1) = pair($l, $port); fill($wait1);
         finish($wait1);                                  # FIN_WAIT1
-        my ($done, $last) = pair($l, 7000); finish($done); fill($last);
+        my ($done, $last) = pair($l, $port); finish($done); fill($last);
         @all = grep { $_ != $last } @all; close $last;   # LAST_ACK, and no program has it
-        my ($first, $second) = pair($l, 7000);
+        my ($first, $second) = pair($l, $port);
         @all = grep { $_ != $first && $_ != $second } @all; close $first; get($second);
         close $second;                                   # TIME_WAIT
-        my $queue = listening(7001, 2);                  # three wait to be accepted, one says more
-        push @all, my $waits = connected("$host:7001"); put($waits, "hello");
-        push @all, connected("$host:7001") for 1 .. 2;
+        my $queue = listening($next, 2);                  # three wait to be accepted, one says more
+        push @all, my $waits = connected("$host:$next"); put($waits, "hello");
+        push @all, connected("$host:$next") for 1 .. 2;
         socket my $s, ($host =~ /:/ ? AF_INET6 : AF_INET), SOCK_STREAM, 0;
         fcntl $s, 4, 2048; connect $s, getsockname $queue; # O_NONBLOCK; SYN_SENT
-        print "ready\n"; cue()' -MSocket=:all -- "$1"
+        print "ready\n"; cue()' -MSocket=:all -- "$1" "$port"
 }
 
-# with_tables STATUS   runs the program, built to look into $log/proc where it says /proc: so the
+# with_tables STATUS   runs the program, built to look into $tables/proc where it says /proc: so the
 # kernel's tables are files of ours. (A mount over /proc would need more rights than some have.)
 with_tables() {
-    [[ -x $log/04-ports-in-use ]] ||
-        sed "s#\"/proc#\"$log/proc#" lessons/04-ports-in-use/ports-in-use.c |
-        $(<bin/compile) -o "$log/04-ports-in-use" \
+    [[ -x $tables/04-ports-in-use ]] ||
+        sed "s#\"/proc#\"$tables/proc#" lessons/04-ports-in-use/ports-in-use.c |
+        $(<bin/compile) -o "$tables/04-ports-in-use" \
             -x c - -x none bin/common.o
-    run timeout -k 1 5 "$log/04-ports-in-use"
-    output=${output//"$log/"//}
+    run timeout -k 1 "$patience" "$tables/04-ports-in-use"
+    output=${output//"$tables/"//}
     ((status == $1))
 }
 
 setup() {
-    mkdir -p "$log/proc/net"
+    tables=$BATS_FILE_TMPDIR
+    rm -rf "$tables/proc"
+    mkdir -p "$tables/proc/net"
     heading='  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid'
     rest='00:00000000 00000000  1000        0 12345 1 0000000000000000 100 0 0 10 0'
 }
 
 @test "claim 8: it agrees with ss, socket by socket, in every state that lasts" {
+    local next=$((port + 1))
     a_life 127.0.0.1
     saw life '^ready'
     agrees
     has 2 "^LISTEN .* none $pid/perl$"
-    has 1 '^LISTEN 3 - 127.0.0.1:7001'
-    has 1 '^ESTABLISHED 6 0 127.0.0.1:7000 '
+    has 1 "^LISTEN 3 - 127.0.0.1:$next"
+    has 1 "^ESTABLISHED 6 0 $at "
     has 2 '^ESTABLISHED [0-9]{4,} 0 127\.'
     has 1 '^ESTABLISHED 0 [0-9]{4,} 127\.'
     has 1 "^CLOSE_WAIT .* $pid/perl$"
     has 3 "^FIN_WAIT[12] .* $pid/perl$" # one of them beside LAST_ACK
     has 1 '^FIN_WAIT1 0 [0-9]{4,} '
     has 1 '^LAST_ACK [01] [0-9]{4,} .* -$'
-    has 1 '^TIME_WAIT .*:7000 .*-$'
-    has 1 "^SYN_SENT 0 1 127.0.0.1:[0-9]+ 127.0.0.1:7001 $pid/perl$"
+    has 1 "^TIME_WAIT .*:$port .*-$"
+    has 1 "^SYN_SENT 0 1 127.0.0.1:[0-9]+ 127.0.0.1:$next $pid/perl$"
 }
 
 @test "claim 8: it agrees with ss over IPv6, and for listeners that take IPv4, too" {
+    needs ipv6
+    local next=$((port + 1))
     a_life ::1
     saw life '^ready'
     peer listeners 'use Socket qw(:all); use Config; my @all;
-        for (["[::]:7100", 0], ["[::]:7200", 1], ["0.0.0.0:7200", 0], ["127.0.0.2:7300", 0]) {
+        my ($a, $b, $c) = map { $ARGV[0] + $_ } 2, 3, 4;
+        for (["[::]:$a", 0], ["[::]:$b", 1], ["0.0.0.0:$b", 0], ["127.0.0.2:$c", 0]) {
             my ($s, $at) = Peer::unbound($_->[0]);
             $_->[0] !~ /::/ || setsockopt $s, IPPROTO_IPV6, IPV6_V6ONLY, $_->[1] or die $!;
             bind $s, $at or die "bind: $!"; listen $s, 5; push @all, $s;
         }
-        push @all, connected("127.0.0.1:7100"), connected("[::1]:7100"), connected("[::1]:7200"),
-            connected("127.0.0.1:7200"); accept my $mapped, $all[0]; push @all, $mapped;
-        print "ready\n"; cue()'
+        push @all, connected("127.0.0.1:$a"), connected("[::1]:$a"), connected("[::1]:$b"),
+            connected("127.0.0.1:$b"); accept my $mapped, $all[0]; push @all, $mapped;
+        print "ready\n"; cue()' "$port"
     saw listeners '^ready'
     agrees
-    has 1 '^LISTEN 0 - \[::1\]:7000 none '
-    has 1 '^SYN_SENT 0 1 \[::1\]:[0-9]+ \[::1\]:7001 '
-    has 1 '^TIME_WAIT 0 0 \[::1\]:'
-    has 1 '^LISTEN 1 - \[::\]:7100 none '
-    has 1 '^ESTABLISHED 0 0 \[::ffff:127.0.0.1\]:7100 \[::ffff:127.0.0.1\]:[0-9]+ '
-    has 1 '^LISTEN 1 - \[::\]:7200 none '
-    has 1 '^LISTEN 1 - 0.0.0.0:7200 none '
-    has 1 '^LISTEN 0 - 127.0.0.2:7300 none '
+    has 1 "^LISTEN 0 - \[::1\]:$port none "
+    has 1 "^SYN_SENT 0 1 \[::1\]:[0-9]+ \[::1\]:$next "
+    has 1 "^TIME_WAIT 0 0 \[::1\]:"
+    has 1 "^LISTEN 1 - \[::\]:$((port + 2)) none "
+    has 1 "^ESTABLISHED 0 0 \[::ffff:127.0.0.1\]:$((port + 2)) \[::ffff:127.0.0.1\]:[0-9]+ "
+    has 1 "^LISTEN 1 - \[::\]:$((port + 3)) none "
+    has 1 "^LISTEN 1 - 0.0.0.0:$((port + 3)) none "
+    has 1 "^LISTEN 0 - 127.0.0.2:$((port + 4)) none "
 }
 
 @test "claim 8: stumble 20: before accept: a listener's Recv-Q counts connections" {
-    start server bin/06-accept-one
+    start server bin/06-accept-one "$at"
     server=$pid
     saw server '^listen'
-    peer first 'my $s = connected(); cue()'
+    peer first 'my $s = connected($ARGV[0]); cue()' "$at"
     saw server '^accept'
     agrees
-    has 1 "^LISTEN 0 - 127.0.0.1:6666 none $server/06-accept-one$"
-    has 1 "^ESTABLISHED 0 0 127.0.0.1:6666 127.0.0.1:[0-9]+ $server/06-accept-one$"
-    has 1 "^ESTABLISHED 0 0 127.0.0.1:[0-9]+ 127.0.0.1:6666 $pid/perl$"
-    peer second 'my $s = connected(); put($s, "hello"); print "in\n"; cue()'
-    peer third 'my $s = connected(); print "in\n"; cue()'
+    has 1 "^LISTEN 0 - $at none $server/06-accept-one$"
+    has 1 "^ESTABLISHED 0 0 $at 127.0.0.1:[0-9]+ $server/06-accept-one$"
+    has 1 "^ESTABLISHED 0 0 127.0.0.1:[0-9]+ $at $pid/perl$"
+    peer second 'my $s = connected($ARGV[0]); put($s, "hello"); print "in\n"; cue()' "$at"
+    peer third 'my $s = connected($ARGV[0]); print "in\n"; cue()' "$at"
     saw second '^in'
     saw third '^in'
     agrees
-    has 1 "^LISTEN 2 - 127.0.0.1:6666 none $server/06-accept-one$"
-    has 1 '^ESTABLISHED 5 0 127.0.0.1:6666 127.0.0.1:[0-9]+ -$' # no program has it yet
-    grep -qE '^  LISTEN +2 +5? *[0-9]* +127\.0\.0\.1:6666 +none \(2 waiting\) ' "$log/said"
+    has 1 "^LISTEN 2 - $at none $server/06-accept-one$"
+    has 1 "^ESTABLISHED 5 0 $at 127.0.0.1:[0-9]+ -$" # no program has it yet
+    grep -qE "^  LISTEN +2 +5? *[0-9]* +$at +none \(2 waiting\) " "$log/said"
 }
 
 @test "claim 8: PORT: only the sockets that have it, at either end" {
-    peer sockets 'my @all = map { my $s = owner("127.0.0.1:$_"); listen $s, 5; $s } 6810, 6811;
-        push @all, map { connected("127.0.0.1:$_") } 6810, 6811; print "ready\n"; cue()'
+    peer sockets 'my @at = map { "127.0.0.1:" . ($ARGV[0] + $_) } 0, 1;
+        my @all = map { my $s = owner($_); listen $s, 5; $s } @at;
+        push @all, map { connected($_) } @at; print "ready\n"; cue()' "$port"
     saw sockets '^ready'
-    bin/04-ports-in-use 6810 | listing >"$log/ours"
-    ss -Htanp 'sport = :6810 or dport = :6810' | listing_of_ss >"$log/ss"
+    bin/04-ports-in-use "$port" | listing >"$log/ours"
+    ss -Htanp "sport = :$port or dport = :$port" | listing_of_ss >"$log/ss"
     cat "$log/ss"
     (($(wc -l <"$log/ss") == 3))
     diff "$log/ss" "$log/ours"
-    [[ "$(bin/04-ports-in-use 6812 | tail -n +2)" == "sockets: 0, listening: 0" ]]
+    [[ "$(bin/04-ports-in-use "$((port + 2))" | tail -n +2)" == "sockets: 0, listening: 0" ]]
 }
 
 @test "claim 8 bends: a port that is bound and not listened on is in use, and not in the list" {
-    peer holder 'my $s = owner("127.0.0.1:6820"); print "bound\n"; cue();
-        listen $s, 1; print "listens\n"; cue()'
+    peer holder 'my $s = owner($ARGV[0]); print "bound\n"; cue();
+        listen $s, 1; print "listens\n"; cue()' "$at"
     saw holder '^bound'
     agrees
-    [[ "$(bin/04-ports-in-use 6820 | tail -n +2)" == "sockets: 0, listening: 0" ]]
-    run -1 timeout -k 1 5 bin/02-bind 127.0.0.1:6820 </dev/null
-    [[ $output == *"bind 127.0.0.1:6820: Address already in use (EADDRINUSE)"* ]]
+    [[ "$(bin/04-ports-in-use "$port" | tail -n +2)" == "sockets: 0, listening: 0" ]]
+    run -1 timeout -k 1 "$patience" bin/02-bind "$at" </dev/null
+    [[ $output == *"bind $at: Address already in use (EADDRINUSE)"* ]]
     cue holder
     saw holder '^listens'
     agrees
-    has 1 "^LISTEN 0 - 127.0.0.1:6820 none $pid/perl$"
+    has 1 "^LISTEN 0 - $at none $pid/perl$"
 }
 
 @test "claim 8: a socket that two programs have after fork has two owners, each named once" {
-    peer parent 'my $s = owner(); listen $s, 5; open my $again, "<&", $s or die $!;
+    peer parent 'my $s = owner($ARGV[0]); listen $s, 5; open my $again, "<&", $s or die $!;
         my $child = fork // die $!;
-        if (!$child) { $0 = "child"; print "ready $$\n"; cue() } wait'
+        if (!$child) { $0 = "child"; print "ready $$\n"; cue() } wait' "$at"
     saw parent '^ready'
     read -r _ child <"$log/parent"
-    started+=("$child")
     agrees
-    has 1 "^LISTEN 0 - 127.0.0.1:6666 none $pid/perl $child/child$"
+    has 1 "^LISTEN 0 - $at none $pid/perl $child/child$"
 }
 
 @test "claim 8: whose a socket is shows as far as permission reaches, as with ss" {
     as_student true
-    start mine setpriv --bounding-set=-all --inh-caps=-all \
-        perl -Itests -MPeer -e 'my $s = owner("127.0.0.1:7001"); listen $s, 5; print "in\n"; cue()'
+    local script='my $s = owner($ARGV[0]); listen $s, 5; print "in\n"; cue()' next=$((port + 1))
+    start mine setpriv --bounding-set=-all --inh-caps=-all perl -Itests -MPeer -e "$script" "$at"
     mine=$pid
-    peer other 'my $s = owner("127.0.0.1:7002"); listen $s, 5; print "in\n"; cue()'
+    peer other "$script" "127.0.0.1:$next"
     saw mine '^in'
     saw other '^in'
     agrees
-    has 1 "^LISTEN 0 - 127.0.0.1:7002 none $pid/perl$"
+    has 1 "^LISTEN 0 - 127.0.0.1:$next none $pid/perl$"
     agrees as_student
-    has 1 "^LISTEN 0 - 127.0.0.1:7001 none $mine/perl$"
-    ((UID > 0)) || has 1 "^LISTEN 0 - 127.0.0.1:7002 none -$"
+    has 1 "^LISTEN 0 - $at none $mine/perl$"
+    ((UID > 0)) || has 1 "^LISTEN 0 - 127.0.0.1:$next none -$"
     # Another user, where one is to be had: of both sockets he learns nothing but that they are.
     local another=(setpriv --reuid 65534 --regid 65534 --clear-groups)
     if "${another[@]}" test -x bin/04-ports-in-use; then
         agrees "${another[@]}"
-        has 2 "^LISTEN 0 - 127.0.0.1:700[12] none -$"
+        has 2 "^LISTEN 0 - 127.0.0.1:($port|$next) none -$"
     fi
 }
 
 @test "a program's name is shown quoted and escaped, all of it" {
     local name
     for name in $'\e[31m\a\x9b1m"\\' $'a\nb' $'x, pid 1 "y' ''; do
-        peer named 'my $s = owner("127.0.0.1:7001"); listen $s, 5;
-            open my $f, ">", "/proc/self/comm" or die $!; syswrite $f, "$ARGV[0]\0" or die $!;
-            close $f; print "ready\n"; cue()' "$name"
+        peer named 'my $s = owner($ARGV[0]); listen $s, 5;
+            open my $f, ">", "/proc/self/comm" or die $!; syswrite $f, "$ARGV[1]\0" or die $!;
+            close $f; print "ready\n"; cue()' "$at" "$name"
         saw named '^ready'
-        run bin/04-ports-in-use 7001
+        run bin/04-ports-in-use "$port"
         printf '%q: %s\n' "$name" "$output"
         [[ $output != *[!$'\n'\ -~]* ]]
         name=${name//\\/\\\\} name=${name//\"/\\\"} name=${name//$'\n'/\\n}
@@ -257,7 +288,7 @@ setup() {
         # The kernel has told of the first one twice: they come and go while it does.
         echo "   3: 0100007F:1A0A 0200007F:C001 03 00000001:00000000 $rest"
         echo "9999: 0100007F:1A0A 0200007F:C004 07 00000000:00000000 $rest" | sed s/12345/0/
-    } >"$log/proc/net/tcp"
+    } >"$tables/proc/net/tcp"
     # And no tcp6: a kernel without IPv6.
     with_tables 0
     echo "$output"
@@ -275,11 +306,11 @@ END
     local good4="   0: 0100007F:1A0A 00000000:0000 0A 00000000:00000000 $rest"
     local good6="   0: $one:1A0A $zero:0000 0A 00000000:00000000 $rest"
     for table in tcp tcp6; do
-        cat >"$log/proc/net/tcp" <<<"$heading"
-        cat >"$log/proc/net/tcp6" <<<"$heading"
+        cat >"$tables/proc/net/tcp" <<<"$heading"
+        cat >"$tables/proc/net/tcp6" <<<"$heading"
         good=$good4
         [[ $table == tcp ]] || good=$good6
-        printf '%s\n%s\n' "$heading" "$good" >"$log/proc/net/$table"
+        printf '%s\n%s\n' "$heading" "$good" >"$tables/proc/net/$table"
         with_tables 0
         [[ $output == *"LISTEN "*":6666 "*"sockets: 1, listening: 1" ]]
         for line in "${good/1A0A/1A0}" "${good/1A0A/01A0A}" "${good/:1A0A/}" "${good/1A0A/1A0G}" \
@@ -289,7 +320,7 @@ END
             $'\e[31m\a 0: '"$good" "${good:0:60}" "${good/12345/12x45}" "${good/12345/-12345}" \
             "${good/12345/123456789012345678901234567890}" "${good/   0:/}" "${good/0: /0:}"; do
             [[ $line != "$good" ]]
-            printf '%s\n%s\n%s\n' "$heading" "$good" "$line" >"$log/proc/net/$table"
+            printf '%s\n%s\n%s\n' "$heading" "$good" "$line" >"$tables/proc/net/$table"
             escaped=${line//$'\e'/\\x1b}
             escaped=${escaped//$'\a'/\\x07}
             with_tables 1 || :
@@ -300,7 +331,7 @@ END
         done
     done
     ((wrong == 0))
-    rm "$log/proc/net/tcp" # without this one there is nothing to tell
+    rm "$tables/proc/net/tcp" # without this one there is nothing to tell
     with_tables 1
     [[ $output == "04-ports-in-use: open /proc/net/tcp: No such file or directory (ENOENT)" ]]
 }
@@ -311,7 +342,7 @@ END
         "--watch x" "--watch 0" "6666 6667"; do
         [[ -z $words || $words == " 80" ]] || read -ra args <<<"$words"
         [[ -n $words && $words != " 80" ]] || args=("$words")
-        run -2 timeout -k 1 5 bin/04-ports-in-use "${args[@]}"
+        run -2 timeout -k 1 "$patience" bin/04-ports-in-use "${args[@]}"
         echo "$words: $output"
         ((${#lines[@]} == 2))
         [[ ${lines[0]} == "04-ports-in-use: "*"\""* || ${lines[0]} == *"no option"* ]]
@@ -325,55 +356,56 @@ tables() {
 }
 
 @test "claim 8: --watch shows the table whenever it changes, and marks what is new with +" {
-    start server bin/07-accept-many 127.0.0.1:6830
+    start server bin/07-accept-many "$at"
     saw server '^listen'
-    start watch bin/04-ports-in-use 6830 --watch
+    start watch bin/04-ports-in-use "$port" --watch
     watch=$pid
     saw watch '^sockets: 1, listening: 1'
     run ! grep '^+' "$log/watch"
     tables 1
 
-    peer client 'my $s = connected("127.0.0.1:6830"); print name(getsockname $s), "\n";
-        cue(); finish($s); cue()'
+    peer client 'my $s = connected($ARGV[0]); print name(getsockname $s), "\n";
+        cue(); finish($s); cue()' "$at"
     saw client '^127'
     read -r client <"$log/client"
     saw watch '^sockets: 3, listening: 1'
     # What the kernels and the server have made of it may come a look later: SYN_SENT before
     # ESTABLISHED, and that before accept, and after.
-    saw watch "^\+ ESTABLISHED +0 +0 127.0.0.1:6830 +$client "
-    saw watch "^\+ ESTABLISHED +0 +0 $client +127.0.0.1:6830 "
+    saw watch "^\+ ESTABLISHED +0 +0 $at +$client "
+    saw watch "^\+ ESTABLISHED +0 +0 $client +$at "
     sed -n '/^$/,$p' "$log/watch" | grep -qE '^  LISTEN '
 
     cue client # 07 closes its end, too: client's end to TIME_WAIT
-    saw watch "^\+ TIME_WAIT +0 +0 $client +127.0.0.1:6830 +-$"
+    saw watch "^\+ TIME_WAIT +0 +0 $client +$at +-$"
     kill "$watch"
     ended "$watch"
     [[ $status == 0 ]]
 }
 
 @test "claim 8: --watch: a socket that changes its state only is new, too" {
-    peer both 'my $l = owner("127.0.0.1:6840"); listen $l, 5;
-        my $c = connected("127.0.0.1:6840"); accept(my $s, $l); print name(getsockname $c), "\n";
-        cue(); finish($c); cue()'
+    peer both 'my $l = owner($ARGV[0]); listen $l, 5;
+        my $c = connected($ARGV[0]); accept(my $s, $l); print name(getsockname $c), "\n";
+        cue(); finish($c); cue()' "$at"
     saw both '^127'
     read -r client <"$log/both"
-    start watch bin/04-ports-in-use --watch 6840
+    start watch bin/04-ports-in-use --watch "$port"
     watch=$pid
     saw watch '^sockets: 3, listening: 1'
     cue both
-    saw watch "^\+ FIN_WAIT2 +0 +0 $client +127.0.0.1:6840 "
-    saw watch "^\+ CLOSE_WAIT +[01] +0 127.0.0.1:6840 +$client "
+    saw watch "^\+ FIN_WAIT2 +0 +0 $client +$at "
+    saw watch "^\+ CLOSE_WAIT +[01] +0 $at +$client "
     kill -INT "$watch"
     ended "$watch"
     [[ $status == 0 ]]
 }
 
 @test "--watch looks and says nothing while nothing changes; SIGINT and SIGTERM end it, status 0" {
-    start server bin/06-accept-one 127.0.0.1:6850
+    needs strace
+    start server bin/06-accept-one "$at"
     saw server '^listen'
     for signal in INT TERM; do
         start watch strace -D -qq -o "$log/trace" -e trace=openat \
-            bin/04-ports-in-use --watch 6850
+            bin/04-ports-in-use --watch "$port"
         saw watch '^sockets: 1, listening: 1'
         eventually eval '(($(grep -c "/proc/net/tcp\"" "$log/trace") >= 4))'
         tables 1
@@ -396,7 +428,7 @@ crowd() {
                 push @all, my $c = connected("127.0.0.1:$port"); accept my $s, $l or die $!;
                 setsockopt $_, SOL_SOCKET, SO_LINGER, pack "ii", 1, 0 for $c, $s; push @all, $s;
             }
-            print "ready\n"; alarm 30; cue()' "700$i" "$1"
+            print "ready\n"; alarm 3 * ($ENV{PATIENCE} // 20); cue()' "$((port + i))" "$1"
     done
     for i in {1..5}; do
         saw "crowd-$i" '^ready'
@@ -405,27 +437,28 @@ crowd() {
 
 @test "claim 8: while sockets come and go, all that stay are listed, each once, in 20 runs" {
     crowd 100
-    ss -Htanp | listing_of_ss | grep -E ':700[1-5] ' >"$log/stay"
+    ss -Htanp | listing_of_ss | grep -E ":${port%?}[1-5] " >"$log/stay"
     (($(wc -l <"$log/stay") == 1005))
-    peer churn 'use Socket qw(:all); my $l = owner("127.0.0.1:9000"); listen $l, 100; my @all;
-        alarm 30; print "on\n";
+    peer churn 'use Socket qw(:all); my $l = owner($ARGV[0]); listen $l, 100; my @all;
+        alarm 3 * ($ENV{PATIENCE} // 20); print "on\n";
         for (;;) {
-            push @all, my $c = connected("127.0.0.1:9000"); accept my $s, $l; push @all, $s;
+            push @all, my $c = connected($ARGV[0]); accept my $s, $l; push @all, $s;
             if (@all > 40) {
                 for (splice @all, 0, 20 + rand 20) {
                     setsockopt $_, SOL_SOCKET, SO_LINGER, pack "ii", 1, 0 if rand() < 0.99;
                     close $_;
                 }
             }
-        }'
+        }' "$at"
     saw churn '^on'
     for i in {1..20}; do
         bin/04-ports-in-use >"$log/said-$i"
     done
+    kill "$pid"
     for i in {1..20}; do
         listing <"$log/said-$i" >"$log/ours"
-        grep -q ':9000 ' "$log/ours" # it did come and go
-        grep -E ':700[1-5] |^[^A-Z]' "$log/ours" | diff "$log/stay" -
+        grep -q ":$port " "$log/ours" # it did come and go
+        grep -E ":${port%?}[1-5] |^[^A-Z]" "$log/ours" | diff "$log/stay" -
     done
 }
 
@@ -433,5 +466,5 @@ crowd() {
     crowd 1000
     agrees
     has 10000 '^ESTABLISHED .* [0-9]+/perl$'
-    has 5 '^LISTEN 0 - 127.0.0.1:700[1-5] '
+    has 5 "^LISTEN 0 - 127.0.0.1:${port%?}[1-5] "
 }

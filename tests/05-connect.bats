@@ -1,5 +1,5 @@
 # Lesson 05: from (host, port) to a connection. Oracles: ss, getent, strace, cmp, peers in Perl.
-# shellcheck disable=SC2154 # log, pid, status, stderr: helpers.bash and bats set them
+# shellcheck disable=SC2154,SC2030,SC2031 # log, pid, status, stderr: helpers.bash and bats set them
 # shellcheck disable=SC2016 # the scripts in single quotes are Perl's
 load helpers
 load peers
@@ -21,53 +21,64 @@ connects() {
 }
 
 @test "claim 9: the same over IPv6" {
+    needs ipv6
     connects '[::1]:6666'
     shown 'ESTAB 0 0 \[::1\]:6666 '
 }
 
-@test "claim 9: stumble 3: nobody listens there: refused, status 1, and what that means" {
-    # A port that is bound is nobody else's; not listened on, it refuses.
-    peer owner 'my @s = map { owner($_) } "127.0.0.1:6666", "[::1]:6666";
-        print "bound\n"; cue()'
+# refused WHERE   a port that is bound is nobody else's; not listened on, it refuses.
+refused() {
+    peer owner 'my $s = owner(@ARGV); print "bound\n"; cue()' "$1"
     saw owner '^bound'
-    for where in 127.0.0.1:6666 '[::1]:6666'; do
-        run -1 --separate-stderr timeout 5 bin/05-connect "$where"
-        [[ $output == "" ]]
-        [[ ${#stderr_lines[@]} == 2 ]]
-        [[ ${stderr_lines[0]} == \
-            "05-connect: connect $where: Connection refused (ECONNREFUSED)" ]]
-        [[ ${stderr_lines[1]} == *"no program listens on this address and port"* ]]
-    done
+    run -1 --separate-stderr timeout "$patience" bin/05-connect "$1"
+    [[ $output == "" ]]
+    [[ ${#stderr_lines[@]} == 2 ]]
+    [[ ${stderr_lines[0]} == "05-connect: connect $1: Connection refused (ECONNREFUSED)" ]]
+    [[ ${stderr_lines[1]} == *"no program listens on this address and port"* ]]
+}
+
+@test "claim 9: stumble 3: nobody listens there: refused, status 1, and what that means" {
+    refused 127.0.0.1:6666
+}
+
+@test "claim 9: stumble 3: the same over IPv6" {
+    needs ipv6
+    refused '[::1]:6666'
 }
 
 @test "stumble 4: a server at 127.0.0.1 is at no other address; one at 0.0.0.0 is at all" {
-    local at
+    local where others=(127.0.0.2:6666)
+    lacks ipv6 || others+=('[::1]:6666')
     start one bin/07-accept-many 127.0.0.1:6666
     saw one '^listen: '
-    run -0 timeout 5 bin/05-connect 127.0.0.1:6666 </dev/null
-    for at in 127.0.0.2:6666 '[::1]:6666'; do
-        run -1 timeout 5 bin/05-connect "$at" </dev/null
-        [[ $output == *"connect $at: Connection refused (ECONNREFUSED)"* ]]
+    run -0 timeout "$patience" bin/05-connect 127.0.0.1:6666 </dev/null
+    for where in "${others[@]}"; do
+        run -1 timeout "$patience" bin/05-connect "$where" </dev/null
+        [[ $output == *"connect $where: Connection refused (ECONNREFUSED)"* ]]
     done
     start all bin/07-accept-many 0.0.0.0:7777
     saw all '^listen: fd 3 is 0\.0\.0\.0:7777'
-    for at in 127.0.0.1:7777 127.0.0.2:7777; do
-        run -0 timeout 5 bin/05-connect "$at" </dev/null
-        saw all "^accept: fd [0-9]+ is $at, "
+    for where in 127.0.0.1:7777 127.0.0.2:7777; do
+        run -0 timeout "$patience" bin/05-connect "$where" </dev/null
+        saw all "^accept: fd [0-9]+ is $where, "
     done
 }
 
 @test "claim 7: stumble 22: no bind: the kernel gives the client a port of the ephemeral range" {
-    peer server 'my $s = accepted(); print "client ", name(getpeername $s), "\n";
-        get($s)'
+    local chosen first last
+    peer server 'for (1, 2) { my $s = accepted(); print "client ", name(getpeername $s), "\n";
+        get($s) }'
     saw server '^listening'
-    run -0 timeout 5 strace -o "$log/trace" -e trace=bind,connect bin/05-connect </dev/null
+    run -0 timeout "$patience" bin/05-connect </dev/null
+    saw server '^client '
+    chosen=$(sed -n 's/^client .*://p' "$log/server")
+    read -r first last </proc/sys/net/ipv4/ip_local_port_range
+    ((first <= chosen && chosen <= last && chosen != 6666))
+    needs strace
+    saw server '^listening' 2
+    run -0 timeout "$patience" strace -o "$log/trace" -e trace=bind,connect bin/05-connect </dev/null
     run ! grep -q '^bind' "$log/trace"
     grep -qE '^connect\([0-9]+, .*htons\(6666\)' "$log/trace"
-    saw server '^client '
-    port=$(sed -n 's/^client .*://p' "$log/server")
-    read -r first last </proc/sys/net/ipv4/ip_local_port_range
-    ((first <= port && port <= last && port != 6666))
 }
 
 @test "a name: the addresses told are those that getent finds, and one of them connects" {
@@ -91,13 +102,17 @@ with_twins() {
 }
 
 @test "stumble 15: the first address of a name fails, the second one is tried" {
+    needs ipv6
     name=twins with=with_twins
     if [[ $(getent ahosts localhost) == ::1*127.0.0.1* ]]; then
         name=localhost with="" # as on most machines: this works without privilege
+    elif ! with_twins true 2>/dev/null; then
+        skip "needs a name with two addresses, ::1 and 127.0.0.1: localhost is none, and no other \
+hosts file can be had here"
     fi
     peer server 'get(accepted())'
     saw server '^listening'
-    run -0 $with timeout 5 bin/05-connect "$name:6666" </dev/null
+    run -0 $with timeout "$patience" bin/05-connect "$name:6666" </dev/null
     [[ ${lines[0]} == "getaddrinfo: \"$name\" is [::1]:6666" ]]
     [[ ${lines[1]} == "getaddrinfo: \"$name\" is 127.0.0.1:6666" ]]
     [[ ${lines[2]} == "05-connect: connect [::1]:6666: Connection refused (ECONNREFUSED)" ]]
@@ -107,23 +122,31 @@ with_twins() {
 @test "claim 9: a name that nobody knows: status 1, with the EAI_ name and what that means" {
     name=$(printf 'x%.0s' {1..64}) # longer than a part of a name can be: no name server is asked
     run ! getent ahosts "$name"
-    run -1 --separate-stderr timeout 5 bin/05-connect "$name:6666"
+    run -1 --separate-stderr timeout "$patience" bin/05-connect "$name:6666"
     [[ $output == "" ]]
     [[ ${#stderr_lines[@]} == 2 ]]
     [[ ${stderr_lines[0]} == "05-connect: getaddrinfo \"xxx"*" (EAI_NONAME)" ]]
     [[ ${stderr_lines[1]} == *"spelled right?" ]]
 }
 
-@test "claim 9: fe80 without its interface, and a machine without IPv6: what is missing is told" {
-    local own=(unshare --net)
-    "${own[@]}" true 2>/dev/null || own=(unshare --user --map-root-user --net)
-    "${own[@]}" true 2>/dev/null || skip "this machine allows no network namespaces"
-    [[ -e /proc/sys/net/ipv6 ]] || skip "this kernel has no IPv6"
-    run -1 timeout 5 bin/05-connect "[fe80::1]:6666"
+@test "claim 9: fe80 without its interface: what is missing is told" {
+    [[ -e /proc/sys/net/ipv6 ]] || needs ipv6
+    run -1 timeout "$patience" bin/05-connect "[fe80::1]:6666"
+    [[ $output != *EAFNOSUPPORT* ]] || needs ipv6
     [[ ${lines[0]} == *"(EINVAL)" && ${lines[1]} == *"[fe80::1%eth0]:6666"* ]]
-    run -1 "${own[@]}" sh -c 'ip link set lo up && ip -6 address flush dev lo &&
-        exec timeout 5 bin/05-connect "[::1]:6666"'
-    [[ ${lines[0]} == *"(EADDRNOTAVAIL)" && ${lines[1]} == *"IPv6"* ]]
+}
+
+@test "claim 9: a machine without IPv6: what is missing is told" {
+    if lacks ipv6; then
+        run -1 timeout "$patience" bin/05-connect "[::1]:6666"
+    else
+        needs network
+        machine
+        run -1 "${inside[@]}" sh -c 'ip -6 address flush dev lo && exec "$@"' - \
+            timeout "$patience" bin/05-connect "[::1]:6666"
+    fi
+    [[ ${lines[0]} == *"(EADDRNOTAVAIL)" || ${lines[0]} == *"(EAFNOSUPPORT)" ]]
+    [[ ${lines[1]} == *"IPv6"* ]]
 }
 
 @test "stumble 12: --timeout 1 where nobody answers: ETIMEDOUT, after a second" {
@@ -133,13 +156,18 @@ with_twins() {
     saw server '^accept'
     start second bin/05-connect # fills the queue
     saw second '^connect'
-    begin=${EPOCHREALTIME/[.,]/}
-    start third bin/05-connect --timeout 1
-    eventually shown '^SYN-SENT 0 1 127\.0\.0\.1:[0-9]+ 127\.0\.0\.1:6666'
-    ended "$pid"
-    took=$((${EPOCHREALTIME/[.,]/} - begin))
-    [[ $status == 1 ]]
-    ((950000 < took && took < 2000000))
+    # (A machine under load may wake it later than that, but not each time.)
+    for try in {1..5}; do
+        begin=${EPOCHREALTIME/[.,]/}
+        start third bin/05-connect --timeout 1
+        eventually shown '^SYN-SENT 0 1 127\.0\.0\.1:[0-9]+ 127\.0\.0\.1:6666'
+        ended "$pid"
+        took=$((${EPOCHREALTIME/[.,]/} - begin))
+        [[ $status == 1 ]]
+        ((950000 < took))
+        ((took >= 2000000)) || break
+    done
+    ((took < 2000000))
     grep -q '^05-connect: connect 127.0.0.1:6666: .* (ETIMEDOUT)$' "$log/third"
     grep -q '^  Nobody answered' "$log/third"
 
@@ -152,7 +180,7 @@ with_twins() {
     start server bin/07-accept-many
     saw server '^listen'
     random_bytes 4000000 "$log/sent"
-    head -c 4000000 "$log/sent" | timeout 10 bin/05-connect 2>"$log/words" | cat >"$log/back"
+    head -c 4000000 "$log/sent" | timeout "$patience" bin/05-connect 2>"$log/words" | cat >"$log/back"
     cmp "$log/sent" "$log/back"
     grep -q '^connect: ' "$log/words"
     grep -q '^shutdown: ' "$log/words"
@@ -172,7 +200,7 @@ with_twins() {
     eventually shown '^FIN-WAIT-2 .* 127\.0\.0\.1:6666 '
     shown '^CLOSE-WAIT .* 127\.0\.0\.1:6666'
     cue server
-    timeout 5 cat "$log/sent" >&7
+    timeout "$patience" cat "$log/sent" >&7
     exec 7>&-
     ended "$pid"
     [[ $status == 0 ]]
@@ -221,7 +249,7 @@ with_twins() {
 @test "on a terminal, what the peer sends comes quoted: its control bytes do nothing" {
     peer server 'my $s = accepted(); put($s, "\e]0;title\a\x9b31m\0\x7f\b\r\"\\\n"); get($s)'
     saw server '^listening'
-    run -0 timeout 5 script -qec bin/05-connect /dev/null </dev/null
+    run -0 timeout "$patience" script -qec bin/05-connect /dev/null </dev/null
     [[ $output == *'recv: 21 bytes "\x1b]0;title\x07\x9b31m\x00\x7f\x08\r\"\\\n"'* ]]
     run ! grep -qaP '[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]' <<<"$output"
 }
@@ -229,7 +257,7 @@ with_twins() {
 @test "stdin closed: we have finished at once, and still receive" {
     peer server 'my $s = accepted(); get($s); put($s, "hello\n")'
     saw server '^listening'
-    run -0 --separate-stderr bash -c 'exec timeout 5 bin/05-connect <&-'
+    run -0 --separate-stderr timeout "$patience" bash -c 'exec bin/05-connect <&-'
     [[ $output == hello ]]
 }
 
@@ -240,8 +268,7 @@ with_twins() {
     client=$pid
     saw client '^connect'
     before=$(memory_of "$client")
-    head -c 64M /dev/zero >"$log/client.in" 3>&- &
-    started+=($!)
+    start flood bash -c 'exec head -c 64M /dev/zero >"$0"' "$log/client.in"
     # It is at rest when the kernel has the same number of bytes to send in two looks.
     at_rest() {
         local last=$now

@@ -44,6 +44,7 @@ served() {
 }
 
 @test "claim 15: claim 19: the same over IPv6" {
+    needs ipv6
     start six bin/06-accept-one '[::1]:6666'
     six=$pid
     saw six '^listen: fd 3 is \[::1\]:6666'

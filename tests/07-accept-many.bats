@@ -16,7 +16,7 @@ setup_file() {
 
 setup() {
     ulimit -Sn "$(ulimit -Hn)"
-    start server "$program"
+    start server "$program" "$at"
     server=$pid
     saw server '^listen: '
 }
@@ -46,7 +46,7 @@ told_sockets() {
 }
 
 @test "claim 10: claim 19: stumble 21: clients come and go, a socket for each; told as ss has them" {
-    grep -qx 'listen: fd 3 is 127.0.0.1:6666, waiting for clients' "$log/server"
+    grep -qx "listen: fd 3 is $at, waiting for clients" "$log/server"
     for n in 1 2 3; do
         peer "client-$n" 'my $s = connected(); put($s, "hello\n"); print get($s, 6);
             cue(); finish($s); print get($s), "end\n"'
@@ -54,7 +54,7 @@ told_sockets() {
         [[ "$(told_sockets)" == "$(sockets_of "$server")" ]]
         (($(sockets_of "$server" | wc -l) == n + 1))
         [[ $(tail -n 1 "$log/server") == *" ($n client"*", $((n + 1)) sockets, 1 port)" ]]
-        shown '^LISTEN .* 127\.0\.0\.1:6666'
+        shown "^LISTEN .* $at"
     done
     grep -q '^Threads:.1$' "/proc/$server/status"
     for n in 2 1; do
@@ -70,12 +70,13 @@ told_sockets() {
 }
 
 @test "claim 10: claim 19: the same over IPv6" {
-    start six "$program" '[::1]:6666'
-    saw six '^listen: fd 3 is \[::1\]:6666'
-    peer client 'my $s = connected("[::1]:6666"); print talk($s, "hello\n"), "end\n"'
+    needs ipv6
+    start six "$program" "[::1]:$port"
+    saw six "^listen: fd 3 is \[::1\]:$port"
+    peer client 'my $s = connected("[::1]:'"$port"'"); print talk($s, "hello\n"), "end\n"'
     saw client '^end'
     grep -qx hello "$log/client"
-    grep -qE '^accept: fd '"$first"' is \[::1\]:6666, the client is \[::1\]:[0-9]+ ' "$log/six"
+    grep -qE '^accept: fd '"$first"" is \[::1\]:$port, the client is \[::1\]:[0-9]+ " "$log/six"
 }
 
 @test "stumble 7: a second client is served while the first one is silent" {
@@ -88,8 +89,15 @@ told_sockets() {
 @test "the queue is as long as the kernel allows" {
     longest=/proc/sys/net/core/somaxconn
     [[ $PLAYED_IN != "in a network"* ]] || echo 5000 2>/dev/null >$longest || :
-    another "$program"
-    shown "^LISTEN 0 $(cat $longest) 127\.0\.0\.1:6666"
+    another "$program" "$at"
+    # (A kernel of before 2024 does not show that file in a user's network.) As long as that of who
+    # asks for the longest one there is:
+    peer longest 'my $s = owner($ARGV[0]); listen $s, 2 ** 31 - 1; print "listening\n"; cue()' \
+        "127.0.0.1:$((port + 1))"
+    saw longest '^listening'
+    length=$(ss -Htln "src 127.0.0.1:$((port + 1))" | awk '{ print $3 }')
+    [[ ! -r $longest || $(<$longest) == "$length" ]]
+    shown "^LISTEN 0 $length $at"
 }
 
 @test "200 clients at once: all wait in the queue, all are served" {
@@ -97,14 +105,14 @@ told_sockets() {
     peer burst 'my @s = many(200); print "connected\n"; put($_, "hello") for @s;
         get($_, 5) eq "hello" or die for @s; print "served\n"; cue()'
     saw burst '^connected' # all of them, and nobody has called accept
-    shown '^ESTAB .* 127\.0\.0\.1:6666 ' 200
+    shown "^ESTAB .* $at " 200
     kill -CONT "$server"
     saw burst '^served'
     saw server '^accept: .* \(200 clients, 201 sockets, 1 port\)$'
 }
 
 @test "1,000 clients held, each answered; an idle one takes less than 100 bytes of memory" {
-    another "$program" --quiet
+    another "$program" --quiet "$at"
     serves # once round, so that all that is needed anyhow has been touched
     before=$(memory_of "$server")
     peer crowd 'my @s = many(1000); print "connected\n"; cue();
@@ -117,7 +125,7 @@ told_sockets() {
     (($(memory_of "$server") - before < 1000 * 100 + 2 * 4096))
     cue crowd
     saw crowd '^served'
-    shown '^ESTAB 0 0 127\.0\.0\.1:6666 ' 1000
+    shown "^ESTAB 0 0 $at " 1000
 }
 
 @test "4 MB from a client that closes half come back to the byte" {
@@ -180,8 +188,13 @@ ticks() {
     awk '{ print $14 + $15 }' "/proc/$server/stat"
 }
 
+# waits   how often the server has had to wait, for whatever it was.
+waits() {
+    awk '$1 == "voluntary_ctxt_switches:" { print $2 }' "/proc/$server/status"
+}
+
 @test "stumble 24: out of descriptors: said once, no busy loop, and every one of 40 is served" {
-    another bash -c 'ulimit -n 20; exec strace -D -o "$0" "$@"' "$log/trace" "$program"
+    another bash -c 'ulimit -n 20; exec "$@"' - "$program" "$at"
     peer forty 'my @s = many(40); put($_, "hello") for @s; my $n = cue();
         for (0 .. $n - 1) { get($s[$_], 5) eq "hello" or die }
         for ($n .. 39) { die "dropped, or served" if (ready($s[$_], 0, 0))[0] }
@@ -191,14 +204,14 @@ ticks() {
     saw server EMFILE
     let_in=$(grep -c '^accept: ' "$log/server")
     ((10 <= let_in && let_in <= 16))
-    shown '^ESTAB .* 127\.0\.0\.1:6666 ' 40
+    shown "^ESTAB .* $at " 40
     cue forty "$let_in"
     saw forty '^the others wait'
 
     # While nobody leaves it waits, and may look once a second.
-    calls=$(wc -l <"$log/trace") ticks=$(ticks)
+    waits=$(waits) ticks=$(ticks)
     sleep 0.4 # nothing is waited for here: this is how long we watch it
-    (($(wc -l <"$log/trace") - calls <= 4 && $(ticks) - ticks <= 4))
+    (($(waits) - waits <= 2 && $(ticks) - ticks <= 4))
 
     cue forty # now one after the other leaves
     saw forty '^all served'
@@ -209,7 +222,7 @@ ticks() {
 }
 
 @test "--quiet tells nothing of clients" {
-    another "$program" --quiet
+    another "$program" --quiet "$at"
     serves
     peer client 'my $s = connected(); put($s, "hello"); get($s, 5); vanish($s); print "gone\n"'
     saw client '^gone'
@@ -218,7 +231,7 @@ ticks() {
     serves
     kill "$server"
     ended "$server"
-    [[ $(grep -v '^limit: ' "$log/server") == "listen: fd 3 is 127.0.0.1:6666, waiting for clients
+    [[ $(grep -v '^limit: ' "$log/server") == "listen: fd 3 is $at, waiting for clients
 close: fd 3, the listener" ]]
 }
 
@@ -227,7 +240,7 @@ close: fd 3, the listener" ]]
         for clients in "" 'my @s = many(3); put($_, "hello"), get($_, 5) for @s;
             fill(my $deaf = connected()); print "in\n"; get($_) for @s; print "end\n"'; do
             if ! kill -0 "$server" 2>/dev/null; then
-                start server "$program"
+                start server "$program" "$at"
                 server=$pid
                 saw server '^listen: '
             fi
@@ -246,7 +259,8 @@ close: fd 3, the listener" ]]
 }
 
 @test "a message takes three calls: one poll, one recv, one send" {
-    another strace -D -o "$log/trace" "$program"
+    needs strace
+    another strace -D -o "$log/trace" "$program" "$at"
     peer client 'my $s = connected(); for (1 .. 100) { put($s, $_); get($s, length) == $_ or die }
         finish($s); get($s); print "end\n"'
     saw client '^end'
@@ -268,4 +282,18 @@ close: fd 3, the listener" ]]
     saw server '^close: '
     run ! grep -aP '[^\n\x20-\x7e]' "$log/server"
     (($(grep -cv '^limit: ' "$log/server") == 3))
+}
+
+@test "stumble 6: whoever reads its stdout ends (| head -n 1): it says so, and ends, status 1" {
+    kill "$server"
+    ended "$server"
+    # shellcheck disable=SC2016 # for the shell inside
+    start server bash -c '"$0" 127.0.0.1:6667 | grep -m 1 "^listen: "; exit "${PIPESTATUS[0]}"' "$program"
+    server=$pid
+    saw server '^listen: '
+    peer client 'while (1) { my ($s, $at) = Peer::unbound("127.0.0.1:6667"); connect $s, $at or last;
+        finish($s); eval { get($s) } } print "nobody listens\n"'
+    ended "$server"
+    ((status == 1))
+    [[ $(tail -n 1 "$log/server") == "${program#bin/}: write to stdout: Broken pipe (EPIPE)" ]]
 }

@@ -4,26 +4,35 @@
 load helpers
 load peers
 
-# in_steps NAME [HOST:PORT]   runs the program, and stops it after each line that it says, N: then
+# in_steps NAME HOST:PORT   runs the program, and stops it after each line that it says, N: then
 # ss -tanp goes to $log/NAME.N; its calls to $log/NAME.calls, what it says to $log/NAME.
 in_steps() {
-    local name=$1 n=0 deadline=$((SECONDS + 30))
+    local name=$1 n=0 calls line part= deadline=$((SECONDS + 2 * patience))
     shift
-    : >"$log/$name.calls"
-    : >"$log/$name.calls"
-    start "$name" strace -D -f -qq -o "$log/$name.calls" \
+    echo "$1" >"$log/$name.at"
+    mkfifo "$log/$name.trace"
+    exec {calls}<>"$log/$name.trace"
+    start "$name" strace -D -f -qq -o "$log/$name.trace" \
         -e trace=write,sendto,recvfrom,shutdown,close,setsockopt,bind \
         -e inject=write:signal=STOP bin/10-states "$@"
     echo "$pid" >"$log/$name.pid"
     while kill -0 "$pid" 2>/dev/null && ((SECONDS < deadline)); do
-        if (($(grep -c 'stopped by SIGSTOP' "$log/$name.calls") <= n)); then
-            read -rt 0.003 <>"$log/$name.in" || : # a moment
+        IFS='' read -rt 0.1 line <&"$calls" || { # not a whole line yet
+            part+=$line
             continue
-        fi
+        }
+        line=$part$line part=
+        printf '%s\n' "$line"
+        [[ $line == *"stopped by SIGSTOP"* ]] || continue
         n=$((n + 1))
         ss -Htanp >"$log/$name.$n"
         kill -CONT "$pid"
-    done
+    done >"$log/$name.calls"
+    while IFS='' read -rt 0.1 line <&"$calls"; do
+        printf '%s\n' "$part$line"
+        part=
+    done >>"$log/$name.calls"
+    exec {calls}<&-
     ended "$pid"
     echo "$status" >"$log/$name.status"
     ss -Htanp >"$log/$name.end"
@@ -31,13 +40,16 @@ in_steps() {
 
 setup_file() {
     log=$BATS_FILE_TMPDIR
-    in_steps four
-    in_steps six '[::1]:6666'
+    ! lacks strace || return 0
+    in_steps four "$at"
+    lacks ipv6 || in_steps six "[::1]:$port"
     teardown
 }
 
 setup() {
+    needs strace
     log=$BATS_FILE_TMPDIR
+    at=$(<"$log/four.at")
 }
 
 # steps NAME PERL   looks at the run step by step. For each line that tells two states, PERL is run
@@ -47,7 +59,7 @@ setup() {
 steps() {
     perl -e 'my ($name, $script) = @ARGV;
         my ($section, $n, $port, $wrong, %old) = (0, 0, undef, 0);
-        my $at = $name =~ /six$/ ? "[::1]" : "127.0.0.1";
+        open my $a, "<", "$name.at"; chomp(my $at = <$a>);
         my %name = ("ESTAB" => "ESTABLISHED", "FIN-WAIT-2" => "FIN_WAIT2");
         our ($client, $server, $what, %ss, %who, $listens, $pid);
         open my $p, "<", "$name.pid"; chomp($pid = <$p>);
@@ -61,16 +73,16 @@ steps() {
                 or next;
             open my $file, "<", "$name.$n" or do { wrong("no $name.$n"); next };
             my @rows = map { [split " ", $_, 6] } <$file>;
-            my @clients = grep { $_->[4] eq "$at:6666" && $_->[0] =~ /^(SYN-SENT|ESTAB)$/ } @rows;
+            my @clients = grep { $_->[4] eq $at && $_->[0] =~ /^(SYN-SENT|ESTAB)$/ } @rows;
             my @asks = grep { $_->[0] eq "SYN-SENT" } @clients;
             @clients = @asks if @asks;
             $port = $clients[0][3] if @clients == 1;
-            ($listens) = grep { $_->[0] eq "LISTEN" && $_->[3] eq "$at:6666" } @rows;
+            ($listens) = grep { $_->[0] eq "LISTEN" && $_->[3] eq $at } @rows;
             (%ss, %who) = ();
             for (@rows) {
                 next if !defined $port;
-                my $end = $_->[3] eq $port && $_->[4] eq "$at:6666" ? "client"
-                    : $_->[3] eq "$at:6666" && $_->[4] eq $port ? "server" : next;
+                my $end = $_->[3] eq $port && $_->[4] eq $at ? "client"
+                    : $_->[3] eq $at && $_->[4] eq $port ? "server" : next;
                 wrong("$end twice in ss") if defined $ss{$end};
                 $ss{$end} = $name{$_->[0]} // $_->[0] =~ tr/-/_/r;
                 $who{$end} = join ",", $_->[5] =~ /pid=(\d+)/g;
@@ -97,20 +109,23 @@ told() {
         grep -v '^    client       server$' | sed -E 's/^ +//; s/ +/ /g'
 }
 
-@test "claim 20: at each step the states told are those that ss shows at that moment" {
-    for name in four six; do
-        [[ $(<"$log/$name.status") == 0 ]]
-        # shellcheck disable=SC2016
-        steps "$name" '
-            wrong("ss: ", $ss{client} // "none")
-                if $client ne ($ss{client} // ($client eq "-" && !defined $port ? "-" : "closed"));
-            if ($server eq "LISTEN") { wrong("nobody listens") if !$listens; next }
-            wrong("ss: ", $ss{server} // "none") if $server ne ($ss{server} // "closed");
-            wrong("it listens") if $listens && $what !~ /^server: accept/;'
-    done
+# as_ss_shows NAME   the states that this run has told are those of ss, step by step.
+as_ss_shows() {
+    [[ $(<"$log/$1.status") == 0 ]]
+    # shellcheck disable=SC2016
+    steps "$1" '
+        wrong("ss: ", $ss{client} // "none")
+            if $client ne ($ss{client} // ($client eq "-" && !defined $port ? "-" : "closed"));
+        if ($server eq "LISTEN") { wrong("nobody listens") if !$listens; next }
+        wrong("ss: ", $ss{server} // "none") if $server ne ($ss{server} // "closed");
+        wrong("it listens") if $listens && $what !~ /^server: accept/;'
 }
 
-@test "claim 20: a connection's whole life, in the order of the states, IPv4 and IPv6 alike" {
+@test "claim 20: at each step the states told are those that ss shows at that moment" {
+    as_ss_shows four
+}
+
+@test "claim 20: a connection's whole life, in the order of the states" {
     diff - <(told 1) <<'END'
 - LISTEN server: socket(), bind(), listen()
 SYN_SENT LISTEN client: connect(), but the server's queue is full
@@ -121,6 +136,11 @@ FIN_WAIT2 LAST_ACK server: send() until all buffers are full, close()
 TIME_WAIT closed client: recv() of all that, until it returns 0
 TIME_WAIT closed client: close()
 END
+}
+
+@test "claim 20: over IPv6 a connection's life is the same" {
+    needs ipv6
+    as_ss_shows six
     diff "$log/four" "$log/six"
 }
 
@@ -149,11 +169,11 @@ END
 }
 
 @test "stumble 1: TIME_WAIT of a run before does not keep the port, which nobody listens on" {
-    grep -qE '^TIME-WAIT .* 127\.0\.0\.1:6666 ' <(sed 's/  */ /g' "$log/four.end")
-    run ! grep '^LISTEN.*:6666 ' "$log/four.end" "$log/six.end"
-    run -0 --keep-empty-lines timeout 20 bin/10-states
+    grep -qE "^TIME-WAIT .* $at " <(sed 's/  */ /g' "$log/four.end")
+    run ! grep -s "^LISTEN.*:${at##*:} " "$log/four.end" "$log/six.end"
+    run -0 --keep-empty-lines timeout $((2 * patience)) bin/10-states "$at"
     diff <(printf %s "$output") "$log/four"
-    shown '^LISTEN .*:6666 ' 0
+    shown "^LISTEN .*:${at##*:} " 0
 }
 
 @test "stumble 6: SIGPIPE: send to a peer that has gone kills, and a shell says 141" {
@@ -203,8 +223,8 @@ closed TIME_WAIT client: close()
 END
     # In ss at the end: the last connection's on the server's side, that before it on the client's.
     tr -s ' ' <"$log/four.end" >"$log/end"
-    (($(grep -c '^TIME-WAIT 0 0 127\.0\.0\.1:6666 ' "$log/end") >= 2)) # sections 7 and 8
-    (($(grep -cE '^TIME-WAIT 0 0 \S+ 127\.0\.0\.1:6666' "$log/end") >= 3)) # 1, 2, 8
+    (($(grep -c "^TIME-WAIT 0 0 $at " "$log/end") >= 2)) # sections 7 and 8
+    (($(grep -cE "^TIME-WAIT 0 0 \S+ $at" "$log/end") >= 3)) # 1, 2, 8
 }
 
 @test "stumble 19: shutdown ends one direction, close both" {
@@ -298,11 +318,40 @@ are() { # STATES
 
 @test "the kernel may choose the port; an address that is taken is an error, status 1" {
     log=$BATS_TEST_TMPDIR
-    run -0 --keep-empty-lines timeout 20 bin/10-states 127.0.0.1:0
+    run -0 --keep-empty-lines timeout $((2 * patience)) bin/10-states 127.0.0.1:0
     diff <(printf %s "$output") "$BATS_FILE_TMPDIR/four"
-    start server bin/06-accept-one
+    start server bin/06-accept-one "$at"
     saw server '^listen'
-    run -1 --separate-stderr timeout 20 bin/10-states
+    run -1 --separate-stderr timeout $((2 * patience)) bin/10-states "$at"
     [[ ${stderr_lines[0]} == \
-        "10-states: bind 127.0.0.1:6666: Address already in use (EADDRINUSE)" ]]
+        "10-states: bind $at: Address already in use (EADDRINUSE)" ]]
+}
+
+@test "SIGPIPE and SIGCHLD ignored by whoever starts it: it shows the same" {
+    perl -e '$SIG{PIPE} = $SIG{CHLD} = "IGNORE"; exec @ARGV' bin/10-states 127.0.0.1:6700 >"$log/ignored"
+    diff <(sed -n '/^6/,/^8/p' "$log/four") <(sed -n '/^6/,/^8/p' "$log/ignored")
+    grep -q 'killed by signal 13 (SIGPIPE)' "$log/ignored"
+}
+
+@test "a stranger that connects is closed: no descriptor is left of it" {
+    needs strace
+    # shellcheck disable=SC2016 # the script is Perl's
+    start stranger perl -Itests -MPeer -e 'cue(); my $s = connected("127.0.0.1:6701"); print "in\n";
+        get($s); print "closed\n"; cue()'
+    # It stops when it listens for the second time; then the stranger is the first in the queue.
+    start program strace -D -qq -o "$log/trace" -e trace=listen,accept,close \
+        -e inject=listen:signal=STOP:when=2 bin/10-states 127.0.0.1:6701
+    eventually grep -q 'stopped by SIGSTOP' "$log/trace"
+    echo >"$log/stranger.in"
+    saw stranger '^in'
+    kill -CONT "$pid"
+    saw stranger '^closed'
+    ended "$pid"
+    ((status == 0))
+    sed -nE '/stopped by/,$s/^(accept|close)\((.*)/\1 \2/p' "$log/trace" | head -n 3 | tr -s ' ' >"$log/calls"
+    cat "$log/calls"
+    fd=$(sed -nE '1s/^accept .* = ([0-9]+)$/\1/p' "$log/calls")
+    diff - "$log/calls" <<<"$(sed -n 1p "$log/calls")
+close $fd) = 0
+$(sed -n 1p "$log/calls")"
 }

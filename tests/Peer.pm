@@ -21,7 +21,7 @@ sub import {
 
 # Returns a socket that is not bound, and the packed address that "HOST:PORT" or "[HOST]:PORT" is.
 sub unbound {
-    my ($host, $port) = ($_[0] // '127.0.0.1:6666') =~ /^\[?(.*?)\]?:(\d+)$/;
+    my ($host, $port) = ($_[0] // $ENV{AT} // '127.0.0.1:6666') =~ /^\[?(.*?)\]?:(\d+)$/;
     my $family = $host =~ /:/ ? AF_INET6 : AF_INET;
     my $ip = inet_pton($family, $host) // die "not an address: $host\n";
     socket my $s, $family, SOCK_STREAM, 0 or die "socket: $!\n";

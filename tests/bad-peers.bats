@@ -9,21 +9,24 @@ load peers
 programs=(bin/07-accept-many)
 [[ ! -d lessons/11-ten-thousand ]] || programs+=(bin/11-ten-thousand)
 
-# serve COMMAND...   starts it as the server, in the place of the one before.
+# serve COMMAND...   starts it as the server, in the place of the one before, at $at.
 serve() {
     echo "server: $*"
     if [[ -n ${server-} ]]; then
         kill -KILL "$server" || :
         ended "$server"
     fi
-    start server "$@"
+    start server "$@" ${at:+"$at"}
     server=$pid
     saw server '^listen: .*waiting'
 }
 
-# serves   the server answers a new client, within 3 seconds; so it is not in the hands of another.
+# A program on a terminal: it ends when `script` does, by SIGHUP (which nohup, say, lets it ignore).
+on_terminal=(env --default-signal=HUP script -qefc)
+
+# serves   the server answers a new client; so it is not in the hands of another.
 serves() {
-    [[ $(perl -Itests -MPeer -e 'alarm 3; print talk(connected(), "are you there?")') == \
+    [[ $(perl -Itests -MPeer -e 'print talk(connected(), "are you there?")') == \
         "are you there?" ]]
 }
 
@@ -96,17 +99,27 @@ sockets() {
 @test "100,000 pieces of random lengths come back, to the byte" {
     for program in bin/06-accept-one "${programs[@]}"; do
         serve "$program"
-        peer client 'print "seed ", srand, "\n"; my $bytes = "";
+        peer client 'print "seed ", srand, "\n"; my ($bytes, $sent, $n) = ("", 0, 0);
             $bytes .= pack "L", rand 2 ** 32 for 1 .. 200_000;
-            talk(connected(), $bytes x 7, 109, \my $pieces) eq $bytes x 7 or die; # 55 on average
-            print "$pieces pieces\n"'
+            $bytes x= 7;
+            my $s = connected();
+            if (!fork) {
+                $sent += syswrite $s, $bytes, 1 + rand 109, $sent and $n++ # 55 on average
+                    while $sent < length $bytes;
+                print "$n pieces\n";
+                finish($s);
+                exit;
+            }
+            get($s) eq $bytes or die;
+            print "all of it\n"'
         saw client '^1[0-9]{5} pieces$'
+        saw client '^all of it'
     done
 }
 
 @test "40 clients at once, and descriptors for 15 of them: all have their bytes back, said once" {
     for program in "${programs[@]}"; do
-        serve bash -c 'ulimit -n 20; exec "$0"' "$program"
+        serve bash -c 'ulimit -n 20; exec "$0" "$1"' "$program"
         peer clients 'my @s = many(40); put($s[$_], "$_," x 5000), finish($s[$_]) for 0 .. 39;
             for (0 .. 39) { get($s[$_]) eq "$_," x 5000 or die } print "all served\n"'
         saw clients '^all served'
@@ -143,9 +156,10 @@ sockets() {
         saw client '^all of it'
         run ! grep -aE '^.{301}' "$log/server"
     done
-    peer server 'my $s = accepted("127.0.0.1:7000"); put($s, "\e" x 10_000_000); print "sent\n"'
+    at=127.0.0.1:$((port + 1))
+    peer server 'my $s = accepted($ARGV[0]); put($s, "\e" x 10_000_000); print "sent\n"' "$at"
     saw server '^listening'
-    timeout 10 script -qec "bin/05-connect 127.0.0.1:7000" /dev/null </dev/null >"$log/client"
+    timeout "$patience" "${on_terminal[@]}" "bin/05-connect $at" /dev/null </dev/null >"$log/client"
     saw client 'recv: 0 bytes, the peer has finished'
     run ! grep -aE '^.{301}' "$log/client"
     [[ $(awk '$1 == "recv:" { n += $2 } END { print n }' "$log/client") == 10000000 ]]
@@ -167,12 +181,12 @@ tells_all() {
 @test "all 256 bytes to each program that receives: they come out escaped, or not at all" {
     pieces='map { join "", map chr, $_ * 32 .. $_ * 32 + 31 } 0 .. 7' # each is shown whole
     for program in bin/06-accept-one "bin/09-buffers --reader" "${programs[@]}"; do
-        serve script -qefc "$program" /dev/null
+        at='' serve "${on_terminal[@]}" "$program $at" /dev/null
         if [[ $program == *--reader ]]; then
             peer client 'my $s = connected(); put($s, join "", '"$pieces"'); finish($s); get($s)'
             saw server '^accept: '
             # (257: the end, a FIN, is counted as one byte)
-            eventually shown '^CLOSE-WAIT 257 0 127\.0\.0\.1:6666 '
+            eventually shown "^CLOSE-WAIT 257 0 $at "
             cue server # it reads,
             saw server '^recv: 256'
             cue server # and reads the end
@@ -184,9 +198,10 @@ tells_all() {
         [[ $program != bin/06* ]] || tells_all "$log/server"
     done
 
-    peer server 'my $s = accepted("127.0.0.1:7000"); cue(), put($s, $_) for '"$pieces"'; cue()'
+    at=127.0.0.1:$((port + 1))
+    peer server 'my $s = accepted($ARGV[0]); cue(), put($s, $_) for '"$pieces"'; cue()' "$at"
     saw server '^listening'
-    start client script -qefc "bin/05-connect 127.0.0.1:7000" /dev/null
+    start client "${on_terminal[@]}" "bin/05-connect $at" /dev/null
     for n in {1..8}; do
         cue server
         saw client '^recv: 32' "$n"
@@ -194,9 +209,10 @@ tells_all() {
     harmless "$log/client"
     tells_all "$log/client"
 
-    peer server 'my $s = accepted("127.0.0.1:7001"); put($s, $_) for '"$pieces"'; cue()'
+    at=127.0.0.1:$((port + 2))
+    peer server 'my $s = accepted($ARGV[0]); put($s, $_) for '"$pieces"'; cue()' "$at"
     saw server '^listening'
-    start client script -qefc "bin/09-buffers 127.0.0.1:7001" /dev/null
+    start client "${on_terminal[@]}" "bin/09-buffers $at" /dev/null
     saw client EAGAIN # all that the kernel takes; it reads nothing
     harmless "$log/client"
 }
@@ -204,7 +220,85 @@ tells_all() {
 @test "without an address, no server listens beyond this machine" {
     for program in bin/06-accept-one "bin/09-buffers --reader" "${programs[@]}"; do
         # shellcheck disable=SC2086 # words
-        serve $program
+        at='' serve $program
         [[ $(sockets_of "$server") == [0-9]" 127.0.0.1:6666 none" ]]
+    done
+}
+
+# unread COMMAND...   starts it as the server; nobody reads its stdout, a pipe with room for 4096
+# bytes. {pipe} is the other end of that.
+unread() {
+    echo "server: $*"
+    rm -f "$log/pipe"
+    mkfifo "$log/pipe"
+    exec {pipe}<>"$log/pipe"
+    perl -e 'fcntl(STDIN, 1031, 4096) or die "F_SETPIPE_SZ: $!"' <&"$pipe"
+    # shellcheck disable=SC2016 # "$@" is for the shell inside
+    start server bash -c 'exec "$@" >"$0"' "$log/pipe" "$@"
+    server=$pid
+    eventually shown '^LISTEN .* 127\.0\.0\.1:6666'
+}
+
+# in_the_pipe   prints what it holds, and makes room in it.
+in_the_pipe() {
+    perl -e 'fcntl(STDIN, 4, 2048); print while sysread STDIN, $_, 65536' <&"$pipe"
+}
+
+# ends_by SIGNAL   the server ends, status 0; it does not need anybody to read what it says.
+ends_by() {
+    kill -"$1" "$server"
+    ended "$server"
+    ((status == 0))
+    exec {pipe}<&-
+}
+
+@test "nobody reads a server's stdout: it goes on serving, and INT and TERM end it" {
+    for signal in INT TERM; do
+        unread bin/06-accept-one
+        peer client 'my $s = connected(); for (1 .. 300) { put($s, "hello"); get($s, 5) eq "hello" or die }
+            print "served\n"; cue()'
+        saw client '^served'
+        ends_by "$signal"
+
+        for program in "${programs[@]}"; do
+            unread "$program"
+            peer client 'for (1 .. 100) { talk(connected(), "hello") eq "hello" or die }
+                print "served\n"; cue(); get(my $s = connected(), 1)'
+            saw client '^served'
+            # Somebody reads again: the lines that are missing are counted.
+            in_the_pipe | grep -q '^listen: '
+            cue client
+            eventually shown '^ESTAB 0 0 127\.0\.0\.1:6666 '
+            told() { in_the_pipe >>"$log/told" && grep -q '^accept: ' "$log/told"; }
+            eventually told
+            grep -qE '^\([0-9]{2,} lines left out here: nobody read this\)$' "$log/told"
+            rm "$log/told"
+            ends_by "$signal"
+        done
+
+        unread bin/09-buffers --reader
+        peer client 'my $s = connected(); print "in\n"; cue(); put($s, "hello"); cue()'
+        saw client '^in'
+        for ((n = 0; n < 400; n++)); do echo; done 1<>"$log/server.in" # it says "nothing there"
+        cue client
+        eventually shown '^ESTAB [05] 0 127\.0\.0\.1:6666 '
+        cue server
+        eventually shown '^ESTAB 0 0 127\.0\.0\.1:6666 '
+        ends_by "$signal"
+    done
+}
+
+@test "nobody reads a server's stdout, nor its stderr: out of descriptors it goes on serving" {
+    for program in "${programs[@]}"; do
+        # shellcheck disable=SC2016 # "$@" is for the shell inside
+        unread bash -c 'ulimit -n 12; exec "$@" 2>&1' - "$program"
+        peer client 'for my $round (1 .. 60) {
+                my @s = many(16);
+                put($_, "hello") for @s;
+                for (@s) { get($_, 5) eq "hello" or die; close $_ }
+            }
+            print "served\n"; cue()'
+        saw client '^served'
+        ends_by TERM
     done
 }

@@ -5,39 +5,11 @@
 # shellcheck disable=SC2154,SC2030,SC2031 # log, pid, status: helpers.bash and bats set them
 # shellcheck disable=SC2016 # "$0" and "$@" are for the shell that runs the script
 load helpers
-
-# in_copy COMMAND...   where bin has the programs of the other machine, and without the flags of the
-# make that may have called this test.
-in_copy() {
-    (cd "$BATS_FILE_TMPDIR/copy" && env -u MAKEFLAGS -u MFLAGS -u SANITIZE "$@")
-}
-
-installed() {
-    command -v qemu-mips mips-linux-gnu-gcc >/dev/null
-}
-
-setup_file() {
-    installed || return 0
-    mkdir "$BATS_FILE_TMPDIR/copy"
-    cp -r Makefile common lessons tests "$BATS_FILE_TMPDIR/copy"
-    in_copy make -s CC=mips-linux-gnu-gcc CFLAGS="-O2 -Werror"
-    local program
-    for program in "$BATS_FILE_TMPDIR"/copy/bin/[0-9]*; do
-        [[ $program != *.d ]] || continue
-        program=$(basename "$program")
-        in_copy mv "bin/$program" "bin/$program.mips"
-        printf '#!/bin/sh\nexec qemu-mips -L /usr/mips-linux-gnu -0 %s "$0.mips" "$@"\n' \
-            "bin/$program" >"$BATS_FILE_TMPDIR/copy/bin/$program"
-        in_copy chmod +x "bin/$program"
-    done
-}
-
-setup() {
-    installed || skip "qemu-user, gcc-mips-linux-gnu or libc6-dev-mips-cross is not installed"
-}
+gcc=mips-linux-gnu-gcc qemu=qemu-mips packages="qemu-user gcc-mips-linux-gnu libc6-dev-mips-cross"
+load other-machine
 
 @test "it is such a machine; the bytes of a port are stored in network order as they are" {
-    [[ $(od -An -t x1 -j 4 -N 2 "$BATS_FILE_TMPDIR/copy/bin/02-bind.mips") == " 01 02" ]] # 32, MSB
+    [[ $(od -An -t x1 -j 4 -N 2 "$BATS_FILE_TMPDIR/copy/bin/02-bind.other") == " 01 02" ]] # 32, MSB
     run -0 in_copy bin/02-bind 127.0.0.2:6666 </dev/null
     echo "$output"
     [[ $output == *"6666 is the bytes 1a 0a in network order; 1a 0a as this machine stores it"* ]]

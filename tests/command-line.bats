@@ -2,10 +2,6 @@
 # shellcheck disable=SC2154 # log, pid: helpers.bash sets them
 load helpers
 
-setup_file() {
-    port_6666_is_free
-}
-
 setup() {
     # As the Makefile names them: lessons/06-accept-one/accept-one.c is bin/06-accept-one.
     local source number
@@ -49,7 +45,7 @@ all_refused() {
             defined(my $pid = fork()) or die $!;
             if ($pid == 0) {
                 open(STDIN, "<", "/dev/null") && open(STDOUT, ">", $out) &&
-                    open(STDERR, ">", $err) && alarm(5);
+                    open(STDERR, ">", $err) && alarm($ENV{PATIENCE} // 20);
                 exec { $command[0] } @command;
             }
             waitpid($pid, 0);
@@ -69,7 +65,7 @@ all_refused() {
 # the files $log/out and $log/err.
 try() {
     status=0
-    timeout -s KILL 5 "$@" </dev/null >"$log/out" 2>"$log/err" || status=$?
+    timeout -s KILL "$patience" "$@" </dev/null >"$log/out" 2>"$log/err" || status=$?
     printf '%q ' "$@"
     echo "- status $status"
     cat "$log/err"
@@ -228,6 +224,7 @@ ended_or_waits() {
 }
 
 @test "a closed stdin and stderr do no harm: no socket gets their numbers" {
+    needs strace
     local program args sockets=0
     for program in "${programs[@]}"; do
         arguments "$program"
@@ -245,4 +242,112 @@ ended_or_waits() {
         run ! grep -E '^(socket|accept|accept4)\(.* = [0-2]$' "$log/trace"
     done
     ((sockets >= ${#programs[@]})) # 04 makes none, since it reads files, and some make several
+}
+
+# broken, nonblocking   what is before a command: its stdout is a pipe that nobody has open any more;
+# its stdin or stdout (0 or 1) is non-blocking, as another program may have made it.
+# shellcheck disable=SC2016 # the scripts are Perl's
+broken=(perl -e '$SIG{PIPE} = "DEFAULT"; pipe my $r, my $w; close $r; open STDOUT, ">&", $w; exec @ARGV')
+# shellcheck disable=SC2016
+nonblocking=(perl -e 'open my $f, "<&=", shift; fcntl $f, 4, 2048 or die; exec @ARGV')
+
+@test "stdout that nobody has open any more: status 1, and a message that says so" {
+    local program args words call name
+    for program in "${programs[@]}"; do
+        name=${program##*/}
+        arguments "$program"
+        for words in "${args[*]}" --help; do
+            read -ra call <<<"$words"
+            # shellcheck disable=SC2016 # (05-connect writes to stdout what it receives)
+            try bash -c 'exec "$@" <<<hello' - "${broken[@]}" "$program" "${call[@]}"
+            ((status == 1))
+            [[ $(tail -n 1 "$log/err") == "$name: "*stdout*": Broken pipe (EPIPE)" ]]
+        done
+    done
+}
+
+@test "stdout that nobody reads: what waits for that ends by SIGINT and SIGTERM, status 0" {
+    local signal pipe
+    for signal in INT TERM; do
+        rm -f "$log/pipe"
+        mkfifo "$log/pipe"
+        exec {pipe}<>"$log/pipe"
+        # shellcheck disable=SC2016 # "$@" is for the shell inside
+        start program bash -c 'exec "$@" >"$0"' "$log/pipe" bin/08-endpoints --clients 400 127.0.0.1:0
+        full() { (($(perl -e 'ioctl STDIN, 0x541B, my $n = pack "i", 0; print unpack "i", $n' <&"$pipe") > 60000)); }
+        eventually full
+        kill -"$signal" "$pid"
+        ended "$pid"
+        ((status == 0))
+        exec {pipe}<&-
+    done
+}
+
+@test "a stdout that does not block: nothing is lost" {
+    # reader   waits until the pipe is full, or as long as it does not get any fuller; then reads all.
+    cat >"$log/reader" <<'END'
+alarm 20;
+for (my ($n, $before, $same) = (0, 0, 0); $same < 20; select undef, undef, undef, 0.02) {
+    ioctl STDIN, 0x541B, $n = pack "i", 0; # FIONREAD
+    $same = $n eq $before && unpack("i", $n) > 4096 ? $same + 1 : 0;
+    $before = $n;
+    last if unpack("i", $n) > 60000;
+}
+my ($bytes, $last) = (0, "");
+while (my $n = sysread STDIN, my $got, 65536) { $bytes += $n; $last = substr $last . $got, -1000 }
+print "$bytes bytes\n", $last =~ /([^\n]*)\n?\z/;
+END
+    start server perl -Itests -MPeer -e 'put(accepted("127.0.0.1:7300"), "x" x 3_000_000)'
+    saw server '^listening'
+    # shellcheck disable=SC2016 # for the shell inside
+    run -0 bash -c 'set -o pipefail; "$@" 2>"$0.err" </dev/null | perl "$0"' "$log/reader" \
+        "${nonblocking[@]}" 1 bin/05-connect 127.0.0.1:7300
+    [[ ${lines[0]} == "3000000 bytes" ]]
+    # shellcheck disable=SC2016 # for the shell inside
+    run -0 bash -c 'set -o pipefail; "$@" </dev/null | perl "$0"' "$log/reader" \
+        "${nonblocking[@]}" 1 bin/08-endpoints --clients 400 127.0.0.1:0
+    [[ ${lines[1]} == "Compare with "* ]]
+}
+
+@test "a stdin that does not block: it is waited for" {
+    local call
+    for call in "bin/02-bind 127.0.0.1:0" "bin/03-bind-twice 127.0.0.1:7301" "bin/08-endpoints 127.0.0.1:0"; do
+        # shellcheck disable=SC2086 # words
+        start program "${nonblocking[@]}" 0 $call
+        saw program 'Enter'
+        asleep() { [[ $(<"/proc/$pid/stat") == *") S "* ]]; }
+        eventually asleep
+        echo >"$log/program.in"
+        ended "$pid"
+        echo "$call: $status" && cat "$log/program"
+        ((status == 0))
+        run ! grep EAGAIN "$log/program"
+    done
+}
+
+@test "a link-local address may have the number of its interface" {
+    needs ipv6
+    local program
+    for program in "${with_endpoint[@]}"; do
+        [[ $program != bin/05-connect ]] || continue
+        refuses '"999999999"' "$program" "[fe80::1%999999999]:6666"
+        refuses '"4294967297"' "$program" "[fe80::1%4294967297]:6666"
+        refuses '"1x"' "$program" "[fe80::1%1x]:6666"
+        refuses '""' "$program" "[fe80::1%]:6666"
+    done
+    all_refused
+    for program in bin/02-bind bin/06-accept-one; do
+        try "$program" "[fe80::1%$(</sys/class/net/lo/ifindex)]:6666"
+        [[ $(<"$log/err") == "${program#bin/}: bind [fe80::1%lo]:6666: "* ]]
+    done
+}
+
+@test "make tour-6 is make tour-06; of a lesson that there is not it says so" {
+    unset MAKEFLAGS MAKELEVEL
+    run -0 make -n tour-6
+    [[ $output == *"tests/play lessons/06-accept-one/README.md"* ]]
+    for number in 99 0 x; do
+        run -2 make -n "tour-$number"
+        [[ $output == *"There is no lesson $number"* ]]
+    done
 }

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 bats_require_minimum_version 1.5.0
 
-cd "$BATS_TEST_DIRNAME/.." || exit 1
+cd "${BASH_SOURCE[0]%/*}/.." || exit 1
 export LC_ALL=C # whatever the user's language: sorted by bytes, in English, and a byte is a character
 log=$BATS_TEST_TMPDIR
 started=()
@@ -11,6 +11,30 @@ inside=()
 patience=${PATIENCE:-20}
 
 source common/place.bash
+
+# own_ports   sets port: the ten ports from there on are this test's own. In a network of its own
+# they are 6666 to 6675. On the machine itself an earlier test, or somebody else, may have those, if
+# only in TIME_WAIT, for a minute: a program without SO_REUSEADDR cannot bind them before. Then they
+# are ten others, not known to the kernel and not in the range from which it chooses.
+own_ports() {
+    port=6666
+    [[ ${PLAYED_IN-} != in* ]] || return 0
+    local last used hex p
+    read -r last _ </proc/sys/net/ipv4/ip_local_port_range
+    ((last >= 12000)) || last=32768
+    used=$(cat /proc/net/{tcp,tcp6,udp,udp6} 2>/dev/null)
+    until
+        port=$((10000 + RANDOM % ((last - 10000) / 10) * 10))
+        for ((p = port; p < port + 10; p++)); do
+            printf -v hex ':%04X ' "$p"
+            [[ $used != *"$hex"* ]] || break
+        done
+        ((p == port + 10))
+    do :; done
+}
+own_ports
+# shellcheck disable=SC2034 # it is for the tests
+at=127.0.0.1:$port
 
 # needs WORD...   skips the test where this place lacks something (the words: common/place.bash).
 needs() {
@@ -21,14 +45,17 @@ needs() {
 }
 
 # start NAME COMMAND...   starts a program in the background. What it says goes to $log/NAME, what
-# is written to $log/NAME.in it reads (there is no end of input). $pid is its process id.
+# is written to $log/NAME.in it reads (there is no end of input). $pid is its process id, and that of
+# its process group: what it starts ends with it, at the end of the test.
 start() {
     local name=$1
     shift
-    rm -f "$log/$name.in"
+    [[ ! -e $log/$name.in ]] || rm -f "$log/$name.in"
     mkfifo "$log/$name.in"
     : >"$log/$name"
+    set -m # a group for each
     "$@" <>"$log/$name.in" >"$log/$name" 2>&1 3>&- 4>&- &
+    set +m
     pid=$!
     started+=("$pid")
 }
@@ -120,7 +147,9 @@ as_student() {
 # allows no namespace, inside is empty, and the command runs on this machine.
 machine() {
     local user=() enter=() ready=$log/ready-${#started[@]}
-    if ! unshare --net true 2>/dev/null; then
+    if [[ ${PLAYED_IN-} == on* ]]; then
+        return # tests/netns has found that there is none to be had
+    elif [[ ${PLAYED_IN-} != in* ]] && ! unshare --net true 2>/dev/null; then
         user=(--user --map-root-user) enter=(--user --preserve-credentials)
         unshare "${user[@]}" --net true 2>/dev/null || return 0
     fi
@@ -128,15 +157,37 @@ machine() {
     # shellcheck disable=SC2016 # $0 is for the shell inside
     start machine unshare "${user[@]}" --net \
         bash -c 'ip link set lo up && echo >"$0" && read -r' "$ready"
-    read -r -t 5 <>"$ready"
+    read -r -t "$patience" <>"$ready"
     # shellcheck disable=SC2034 # it is for the tests
     inside=(nsenter --target "$pid" "${enter[@]}" --net)
 }
 
+# The test is over: all that start() has started ends, and what that has started, even where the
+# hang-up of a terminal (SIGHUP) ends nothing, and where no process namespace does it. Whatever a
+# test starts has this mark in its environment, even in a session of its own, as script makes one.
+# (setup_file has none.)
+mark=${BATS_TEST_TMPDIR:+:$BATS_TEST_TMPDIR:}
+export STARTED_BY_TESTS=${STARTED_BY_TESTS-}$mark
 teardown() {
-    local p
+    end_started
+}
+trap 'end_started; exit 129' HUP # the terminal has gone
+
+# end_started   does that. (A file with a teardown of its own calls it in there.)
+end_started() {
+    local p tries=0 left
     for p in "${started[@]}"; do
-        kill -KILL "$p" 2>/dev/null && wait "$p" 2>/dev/null
+        kill -KILL -- "-$p" "$p" 2>/dev/null || :
     done
-    return 0
+    for p in "${started[@]}"; do
+        wait "$p" 2>/dev/null || :
+    done
+    while [[ -n $mark ]] && ((tries < 50)); do
+        left=$(grep -lszF "$mark" /proc/[0-9]*/environ) || : # (2: some are gone, or not ours)
+        [[ -n $left ]] || break
+        while IFS=/ read -r _ _ p _; do
+            kill -KILL "$p" 2>/dev/null || :
+        done <<<"$left"
+        rest
+    done
 }

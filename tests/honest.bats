@@ -6,6 +6,10 @@ load peers
 
 trace=(strace -f -xx -s 99999 -e "trace=%network,close,write" -e signal=none)
 
+setup() {
+    needs strace
+}
+
 # traced NAME COMMAND...   starts it under strace; $pid is its own process id.
 traced() {
     start "$1" "${trace[@]}" -D -o "$log/$1.trace" "${@:2}"
@@ -27,15 +31,17 @@ honest() {
 }
 
 @test "05-connect on a terminal tells what it does: connect, send, shutdown, recv" {
-    peer server 'my $s = accepted("[::1]:6666"); put($s, "hi\n"); get($s); put($s, "x" x 60 . "\e")'
+    lacks ipv6 || at="[::1]:$port"
+    AT=$at
+    peer server 'my $s = accepted(); put($s, "hi\n"); get($s); put($s, "x" x 60 . "\e")'
     saw server '^listening'
-    run -0 timeout 5 script -qec "${trace[*]} -o $log/client.trace bin/05-connect [::1]:6666" \
+    run -0 timeout "$patience" script -qec "${trace[*]} -o $log/client.trace bin/05-connect $at" \
         /dev/null <<<hello
     honest client 6 connect send shutdown recv
 }
 
 @test "06-accept-one tells what it does: all its calls from socket to close" {
-    traced server bin/06-accept-one
+    traced server bin/06-accept-one "$at"
     saw server '^listen: '
     peer client 'my $s = connected(); for ("hi\n", "x" x 60, "\e\0\"\\") { put($s, $_);
         get($s, length) } finish($s); get($s)'
@@ -53,14 +59,15 @@ honest() {
 }
 
 @test "06-accept-one over IPv6 tells what it does, also when a signal ends it" {
-    traced server bin/06-accept-one '[::1]:6666'
+    needs ipv6
+    traced server bin/06-accept-one "[::1]:$port"
     saw server '^listen: '
     kill "$pid"
     honest server 4 socket bind listen accept recv send close
 }
 
 @test "07-accept-many tells what it does: listen, each accept, each close" {
-    traced server bin/07-accept-many
+    traced server bin/07-accept-many "$at"
     server=$pid
     saw server '^listen: '
     peer one 'my $s = connected(); put($s, "hello"); print get($s, 5), "\n"; cue()'
@@ -72,7 +79,7 @@ honest() {
 }
 
 @test "08-endpoints tells what it does: each listen, connect and accept" {
-    traced table bin/08-endpoints
+    traced table bin/08-endpoints "$at"
     saw table '^Compare'
     cue table
     honest table 12 listen connect accept

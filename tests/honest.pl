@@ -24,7 +24,7 @@ while (<STDIN>) {
 
     $fd = $result if $call =~ /^(socket|accept)/;
     $is_socket{$fd} = 1 if $call =~ /^(socket|accept)/;
-    next if !$is_socket{$fd};
+    next if !defined $fd || !$is_socket{$fd}; # (poll() has no descriptor there)
     delete $local{$fd}, delete $peer{$fd} if $call =~ /^(socket|bind|accept)/;
     $local{$fd} = address($args) if $call eq 'getsockname';
     $peer{$fd} = address($args) if $call =~ /^(getpeername|accept)/;

@@ -5,15 +5,28 @@
 load helpers
 
 setup_file() {
-    common/lab up || export no_lab="this system allows no lab ('common/lab up' says why)"
+    ! lacks lab || export no_lab=${REPLY//$'\n'/;}
     common/lab down
     before=$(the_machine)
     export before
+    if ((UID == 0)); then # a copy of the course that another user may read
+        export public=$BATS_FILE_TMPDIR
+        cp --recursive common bin "$public"
+        chmod --recursive a+rX "$public"
+        chmod a+x "$BATS_RUN_TMPDIR" "${public%/*}"
+    fi
 }
 
 setup() {
-    [[ -z ${no_lab-} ]] || skip "$no_lab"
+    [[ -z ${no_lab-} ]] || skip "needs lab: $no_lab"
     lab=$BATS_TEST_DIRNAME/../common/lab
+}
+
+# (What a test that failed has left is not to hold up the next one.)
+teardown() {
+    end_started
+    common/lab down >/dev/null 2>&1
+    ((UID != 0)) || an_ordinary_user common/lab down >/dev/null 2>&1 || :
 }
 
 # the_machine   what must be the same before and after: its interfaces, addresses, routes, names of
@@ -26,8 +39,7 @@ the_machine() {
     networks=$(readlink /proc/[0-9]*/ns/net 2>/dev/null | sort -u)
     echo "$networks"
     grep -lsz -e lab-of- -e common/lab /proc/[1-9]*/cmdline
-    mount | grep -E ' on /(etc|run|tmp)( |/machine|/netns)'
-    find /run /tmp /dev/shm -maxdepth 1 -name '*lab*'
+    mount | grep -E ' on /(etc|run|tmp)( |/machine|/netns)' || :
 }
 
 nothing_is_left() {
@@ -38,13 +50,21 @@ nothing_is_left() {
 }
 unchanged() { [[ $(the_machine) == "$before" ]]; }
 
-# an_ordinary_user COMMAND...   when we are root, as somebody else
+# an_ordinary_user COMMAND...   when we are root, as somebody else, in a copy of the course
 an_ordinary_user() {
     if ((UID == 0)); then
-        setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set=-all "$@"
+        env --chdir="$public" setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set=-all "$@"
     else
         "$@"
     fi
+}
+
+# needs_an_ordinary_user   skips the test where root can't be another user who may make a lab
+needs_an_ordinary_user() {
+    ((UID == 0)) || return 0
+    an_ordinary_user true 2>/dev/null || skip "for the machine's root, who can be somebody else"
+    an_ordinary_user test -x bin/07-accept-many || skip "others may run nothing in $public"
+    an_ordinary_user unshare --user true 2>/dev/null || skip "users may make no namespaces here"
 }
 
 works_as() { # COMMAND...: how to become somebody
@@ -58,10 +78,7 @@ works_as() { # COMMAND...: how to become somebody
 }
 
 @test "an ordinary user has three PCs" {
-    if ((UID == 0)); then
-        an_ordinary_user test -x bin/07-accept-many || skip "others may not read this folder"
-        an_ordinary_user unshare --user true 2>/dev/null || skip "users may make no namespaces here"
-    fi
+    needs_an_ordinary_user
     works_as an_ordinary_user
 }
 
@@ -80,8 +97,8 @@ works_as() { # COMMAND...: how to become somebody
 }
 
 @test "claim 4 bends: PC A has one link-local address on two interfaces, told apart by their names" {
-    common/lab run A ip -6 address show dev eth0 | grep -q fe80::101/64 ||
-        skip "this machine has no IPv6"
+    needs ipv6
+    common/lab run A ip -6 address show dev eth0 | grep -q fe80::101/64
     common/lab run A ip -6 address show dev eth1 | grep -q fe80::101/64
     run -0 common/lab run A bin/01-interfaces
     [[ $output == *"fe80::101%eth0/64"*"fe80::101%eth1/64"* ]]
@@ -207,8 +224,7 @@ only_b_sleeps() { [[ $(common/lab status) == *"A 192.168.0.101: "$'\n'*"B 192.16
 
 @test "two students on one machine do not meet" {
     ((UID == 0)) || skip "for root, who can be two of them"
-    an_ordinary_user unshare --user true 2>/dev/null || skip "users may make no namespaces here"
-    an_ordinary_user test -x bin/07-accept-many || skip "others may not read this folder"
+    needs_an_ordinary_user
     common/lab up
     start one common/lab run A bin/07-accept-many 192.168.0.101:6666
     saw one "^listen"
@@ -224,6 +240,109 @@ only_b_sleeps() { [[ $(common/lab status) == *"A 192.168.0.101: "$'\n'*"B 192.16
     [[ $output == "lab: down" ]]
     common/lab down
     nothing_is_left
+}
+
+# (As root with one copy, as a user with another one, "do not meet" would be seen for two reasons.)
+@test "two clones of one user do not meet" {
+    mkdir "$log/clone"
+    cp --recursive common bin "$log/clone"
+    common/lab up
+    run -1 "$log/clone/common/lab" status
+    [[ $output == "lab: down" ]]
+    "$log/clone/common/lab" up
+    ours=$(common/lab run A readlink /proc/self/ns/net)
+    theirs=$("$log/clone/common/lab" run A readlink /proc/self/ns/net)
+    [[ $ours == net:* && $theirs == net:* && $ours != "$theirs" ]]
+    "$log/clone/common/lab" down
+    run -0 common/lab status
+    common/lab down
+    nothing_is_left
+}
+
+@test "a lab that is up in a test is not seen from outside, and not ended" {
+    start nested tests/netns sh -c 'common/lab up && read -r line; common/lab status'
+    saw nested "^lab: up, until"
+    run -1 common/lab status
+    [[ $output == "lab: down" ]]
+    run -0 common/lab down
+    echo >"$log/nested.in"
+    saw nested "^  A 192.168.0.101: "
+    ended "$pid"
+    nothing_is_left
+}
+
+@test "the lab makes no file outside itself" {
+    run -0 unshare --user --map-root-user --mount bash -ec '
+        mount --no-mtab --rbind . /mnt && cd /mnt # (where we are may be below one of these)
+        for folder in /run /tmp /dev/shm /var/tmp; do mount --no-mtab -t tmpfs tmpfs "$folder"; done
+        HOME=/tmp common/lab up && HOME=/tmp common/lab run A true && common/lab down
+        find /run /tmp /dev/shm /var/tmp -mindepth 1'
+    [[ ${#lines[@]} == 2 && ${lines[1]} == "lab: down" ]] || { echo "$output" && return 1; }
+}
+
+# On a terminal of its own, and what there is to see and to do when the lab has ended.
+on_a_terminal() { # NAME COMMAND...
+    start "$1" env TERM=dumb HOME="$log" SHELL="$BASH" PS1="outside> " script --quiet --flush --return \
+        --command "stty cols 200; $2; echo status \$?; stty --all | grep -ow '.\?echo\|.\?icanon'" /dev/null
+}
+
+# after_the_end NAME   what NAME showed since the lab ended, and the settings of its terminal
+after_the_end() {
+    saw "$1" "^status " && saw "$1" echo && saw "$1" icanon && ended "$pid"
+    tr -d '\r' <"$log/$1" | sed -n '/^lab: the lab has ended/,$p'
+}
+
+usable="status 137
+icanon
+echo"
+
+@test "down tells the shells of other terminals, and leaves these usable" {
+    common/lab up
+    on_a_terminal shell "common/lab shell A"
+    saw shell "^A 192.168.0.101 "
+    common/lab down
+    run -0 after_the_end shell
+    [[ $output == "lab: the lab has ended, and this shell on PC A with it"$'\n'"$usable" ]]
+    run -1 grep -a -e Killed -e nsenter "$log/shell"
+}
+
+@test "down tells the programs of other terminals, and leaves these usable" {
+    common/lab up
+    common/lab run A bin/06-accept-one 192.168.0.101:6666 >"$log/server" 2>&1 3>&- 4>&- &
+    saw server "^listen"
+    on_a_terminal shell "common/lab shell B"
+    saw shell "^B 192.168.0.102 "
+    echo "stty -echo -icanon; bin/05-connect A:6666" >"$log/shell.in"
+    on_a_terminal program "common/lab run C sh -c 'stty -echo -icanon; echo here; exec cat'"
+    saw program here
+    saw shell "^connect: "
+    common/lab down
+    run -0 after_the_end program
+    [[ $output == "lab: the lab has ended, and sh on PC C with it"$'\n'"$usable" ]]
+    run -0 after_the_end shell
+    [[ $output == "lab: the lab has ended, and this shell on PC B with it"$'\n'"$usable" ]]
+    run -1 grep -a -e Killed -e nsenter "$log/shell" "$log/program"
+}
+
+@test "a program in the background tells that the lab has ended, and leaves the terminal alone" {
+    common/lab up
+    on_a_terminal shell "bash --norc -i"
+    echo "common/lab run A sleep 1000 &" >"$log/shell.in"
+    eventually a_sleeps
+    echo "stty noflsh; common/lab down; wait; stty --all | grep -o '.noflsh'" >"$log/shell.in"
+    saw shell "^lab: the lab has ended, and sleep on PC A with it"
+    saw shell "^.noflsh"
+    run -0 grep "^ noflsh" "$log/shell"
+}
+a_sleeps() { [[ $(common/lab status) == *"A 192.168.0.101: sleep"* ]]; }
+
+@test "a command that a signal has ended is told of" {
+    run -139 common/lab run A sh -c 'kill -SEGV $$'
+    [[ $output == "lab: sh on PC A was ended by SIGSEGV" ]]
+    run -137 common/lab run A sh -c 'kill -KILL $$'
+    [[ $output == "lab: sh on PC A was ended by SIGKILL" ]]
+    run -143 common/lab run A sh -c 'kill -TERM $$'
+    [[ -z $output ]]
 }
 
 @test "a command on a PC has its words, its folder, its exit status, and no descriptor of ours" {
@@ -274,6 +393,17 @@ only_b_sleeps() { [[ $(common/lab status) == *"A 192.168.0.101: "$'\n'*"B 192.16
     common/lab down
 }
 
+# (A kernel before 6.5 that learns it later takes the last SYN that is allowed for lost.)
+@test "that nobody has an address is known before the first SYN is repeated" {
+    common/lab up
+    for twice in 1 2; do
+        run -1 common/lab run B bin/05-connect 192.168.0.200:443
+        [[ $output == *EHOSTUNREACH* ]]
+    done
+    run -0 common/lab run B nstat --ignore --noupdate --zeros TcpExtTCPTimeouts
+    [[ ${lines[-1]} == TcpExtTCPTimeouts*" 0 "* ]] || { echo "$output" && return 1; }
+}
+
 # wire FLAGS COUNT COMMAND...   what B and A say to each other while COMMAND connects on B, until
 # so many packets with these flags have come: one line for each, without what differs each time
 wire() {
@@ -282,9 +412,12 @@ wire() {
     saw "${capture##*/}" "^listening on"
     "${@:3}" >&2
     saw "${capture##*/}" "Flags .$1" "$2"
+    [[ $1 != F ]] || eventually ends_with_an_ack "$capture"
     sed -n 's/^IP \(.*\): Flags \(\[[^]]*\]\).*/\1 \2/p' "$capture" |
         sed 's/192.168.0.101.6666/A/g; s/192.168.0.102.[0-9]*/B/g'
 }
+
+ends_with_an_ack() { [[ $(tail -n 1 "$1") == *"Flags [.],"* ]]; }
 
 @test "claim 20: on the wire: SYN, SYN and ACK, ACK; and each end's FIN with its ACK" {
     command -v tcpdump >/dev/null || skip "tcpdump is missing here"
@@ -295,7 +428,10 @@ wire() {
     echo "$output"
     [[ ${lines[*]:0:3} == "B > A [S] A > B [S.] B > A [.]" ]]
     [[ ${lines[3]} == "B > A [P.]" ]] # the data, and it comes back
-    [[ " ${lines[*]} " == *" A > B [P.] "*" A > B [F.] B > A [.] " ]]
+    # (A's data and its FIN may come one after the other; then B acknowledges each of them.)
+    [[ " ${lines[*]} " == *" A > B [P.]"*" A > B [F.] "* ]]
+    after=" ${lines[*]} " after=${after##*" A > B [F.] "}
+    [[ $after == "B > A [.] " || $after == "B > A [.] B > A [.] " ]]
     [[ " ${lines[*]} " == *" B > A [F.] "* && " ${lines[*]} " != *"[R"* ]]
     common/lab down
 }
@@ -311,10 +447,7 @@ wire() {
 
 @test "an ordinary user may look at the wire, too" {
     command -v tcpdump >/dev/null || skip "tcpdump is missing here"
-    if ((UID == 0)); then
-        an_ordinary_user test -x bin/07-accept-many || skip "others may not read this folder"
-        an_ordinary_user unshare --user true 2>/dev/null || skip "users may make no namespaces here"
-    fi
+    needs_an_ordinary_user
     for option in "-Z root" ""; do
         start capture an_ordinary_user common/lab run A sh -c "exec tcpdump $option -tnl -i eth0 tcp"
         saw capture "^listening on"
@@ -383,12 +516,26 @@ only_these() { # COMMAND...: makes $log/bin, where there is nothing else
     nothing_is_left
 }
 
-@test "where the system allows no namespaces the lab says so, with status 1" {
-    unshare --user --map-root-user bash -c 'echo 0 >/proc/sys/user/max_net_namespaces' ||
-        skip "this machine allows no such limit"
+@test "where nobody may make namespaces the lab says so, with status 1" {
+    # A user that has no number outside may make none; root without its privileges neither.
+    run -1 unshare --user common/lab up
+    [[ $output == "lab: "*"unshare: "*"Operation not permitted"*"users may not make namespaces here"*"sudo common/lab"* ]]
+    run -1 unshare --user --map-root-user setpriv --bounding-set=-all common/lab up
+    [[ $output == "lab: "*"unshare: "*"Operation not permitted"*"root may not make namespaces here"* ]]
+    nothing_is_left
+}
+
+@test "where the limit of namespaces is 0 the lab says which one" {
+    for limit in max_net_namespaces max_mnt_namespaces max_pid_namespaces; do
+        run -1 unshare --user --map-root-user --keep-caps bash -c '
+            echo 0 >"/proc/sys/user/$0" && exec common/lab up' "$limit"
+        echo "$output"
+        [[ $output == *"unshare: "*"No space left"*"the limit of namespaces is 0 here: user.$limit"* ]]
+        [[ $output == *"try: sudo sysctl user.$limit=10000"* && $output != *"may not"* ]]
+    done
     run -1 unshare --user --map-root-user --keep-caps bash -c '
-        echo 0 >/proc/sys/user/max_net_namespaces; exec common/lab up'
-    [[ $output == *"unshare"*"root may not make namespaces here"* ]]
+        echo 1 >/proc/sys/user/max_net_namespaces && exec unshare --net common/lab up'
+    [[ $output == *"as many namespaces as this system allows are in use"* && $output != *"may not"* ]]
 
     ((UID == 0)) || skip "the rest is for root, who can be another user"
     start other unshare --user sleep 1000
@@ -396,13 +543,73 @@ only_these() { # COMMAND...: makes $log/bin, where there is nothing else
     echo 0 0 65536 >"/proc/$pid/uid_map" || skip "the rest is for the machine's root"
     echo 0 0 65536 >"/proc/$pid/gid_map"
     run -1 nsenter --target "$pid" --user bash -c '
-        echo 0 >/proc/sys/user/max_user_namespaces
-        exec setpriv --reuid 65534 --regid 65534 --clear-groups common/lab up'
-    [[ $output == *"unshare"*"users may not make namespaces here"*"sudo common/lab"* ]]
+        echo 0 >/proc/sys/user/max_user_namespaces && cd "$0" &&
+        exec setpriv --reuid 65534 --regid 65534 --clear-groups common/lab up' "$public"
+    [[ $output == *"the limit of namespaces is 0 here: user.max_user_namespaces"* ]]
+    nothing_is_left
+}
+own_users() { [[ ! /proc/$1/ns/user -ef /proc/self/ns/user ]]; }
+
+@test "where the kernel has no module of the lab's devices, the lab says so" {
+    mkdir "$log/bin"
+    for answer in "Error: Unknown device type." "RTNETLINK answers: Operation not supported"; do
+        printf '#!/bin/sh\necho "%s" >&2\necho "Command failed -:2" >&2\nexit 1\n' "$answer" >"$log/bin/ip"
+        chmod +x "$log/bin/ip"
+        run -1 env PATH="$log/bin:$PATH" common/lab up
+        [[ $output == *"$answer"*"modules bridge and veth"*"modprobe --all bridge veth"* ]]
+        [[ $output != *"may not"* && $output != *namespaces* ]]
+    done
     nothing_is_left
 }
 
-own_users() { [[ ! /proc/$1/ns/user -ef /proc/self/ns/user ]]; }
+@test "of a failure that it does not know, the lab gives no reason" {
+    mkdir "$log/bin"
+    printf '#!/bin/sh\necho "Error: ip has the flu." >&2; exit 1\n' >"$log/bin/ip"
+    chmod +x "$log/bin/ip"
+    run -1 env PATH="$log/bin:$PATH" common/lab up
+    [[ ${#lines[@]} == 2 && ${lines[1]} == "  Error: ip has the flu." ]]
+    nothing_is_left
+}
+
+@test "the lab comes up where there is no IPv6" {
+    # As ip speaks when the kernel was started with ipv6.disable=1.
+    mkdir "$log/bin"
+    cat >"$log/bin/ip" <<-END
+		#!/bin/bash
+		words="\$*"
+		[[ \$words != *-batch* ]] || { words=\$(cat) && exec <<<"\$words"; }
+		[[ \$words != *addrgenmode* && \$words != *fe80:* ]] || {
+		    echo "RTNETLINK answers: Address family not supported by protocol" >&2
+		    exit 2
+		}
+		exec $(command -v ip) "\$@"
+	END
+    chmod +x "$log/bin/ip"
+    run -0 env PATH="$log/bin:$PATH" common/lab up
+    run -1 common/lab run B bin/05-connect A:6666
+    [[ $output == *ECONNREFUSED* ]]
+    run -0 common/lab run A ip -oneline -6 address show dev eth0 scope link
+    [[ $output != *fe80::101* ]]
+    common/lab down
+    nothing_is_left
+}
+
+@test "the lab holds no descriptor of its caller, whose reader waits for the last one" {
+    mkfifo "$log/fifo"
+    start reader cat "$log/fifo"
+    common/lab up 5>"$log/fifo" 6>"$log/fifo" 40>"$log/fifo"
+    ended "$pid"
+}
+
+@test "an assertion that fails while the lab is up ends its file, and the lab" {
+    printf '%s\n' 'cd "$COURSE"' '@test "x" {' 'common/lab up' 'false' '}' >"$log/x.bats"
+    start bats env --ignore-environment PATH="${PATH#"$BATS_LIBEXEC":}" COURSE="$PWD" \
+        tests/netns bats "$log/x.bats"
+    ended "$pid"
+    ((status == 1))
+    saw bats "^not ok 1 x"
+}
+
 
 @test "a mistake on the command line: status 2, with what is right" {
     for arguments in "" "shell" "shell D" "shell AB" "run" "run A" "run 1 true" "up --tmus" "down A" \

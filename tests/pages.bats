@@ -60,6 +60,13 @@ load accounts
     [[ $(grep -cE '^.*apt-get install -y .* && make test$' README.md) == 1 ]]
 }
 
+@test "the container of an editor gets the packages that README.md installs" {
+    packages() { grep -oE 'apt-get install -y [a-z0-9 -]+' "$1" | cut -d' ' -f4- | xargs -n 1 | sort; }
+    diff <(packages <(grep -E 'make (tour|test)$' README.md | sed 's/&&.*//')) \
+        <(packages .devcontainer/devcontainer.json)
+    jq -e .image .devcontainer/devcontainer.json
+}
+
 @test "make help lists every target" {
     run make -s help
     while read -r target; do

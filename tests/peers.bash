@@ -1,6 +1,9 @@
 # peers.bash: peers from outside, and the kernel's own view, for the bats files that load it.
 # shellcheck shell=bash disable=SC2154 # log: helpers.bash
 
+# Where a peer connects to, or listens, if its script names nothing else.
+export AT=$at
+
 # peer NAME SCRIPT [ARGUMENT...]   starts a peer in Perl: start of helpers.bash, and Peer.pm.
 peer() {
     start "$1" perl -Itests -MPeer -e "${@:2}"

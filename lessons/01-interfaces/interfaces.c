@@ -15,7 +15,7 @@
 
 static bool first_of_its_interface(const struct ifaddrs *list, const struct ifaddrs *entry);
 static bool same_interface(const struct ifaddrs *a, const struct ifaddrs *b);
-static int prefix_length(const struct sockaddr *mask);
+static int prefix_length(int family, const struct sockaddr *mask);
 static const char *kind_of(const struct sockaddr *address);
 
 int main(int argc, char **argv)
@@ -60,8 +60,8 @@ int main(int argc, char **argv)
             } else {
                 continue; /* the entry for the interface itself: no IP address in it */
             }
-            say("    %s%s/%d %s\n", text, scope, prefix_length(a->ifa_netmask),
-                kind_of(a->ifa_addr));
+            say("    %s%s/%d %s\n", text, scope,
+                prefix_length(a->ifa_addr->sa_family, a->ifa_netmask), kind_of(a->ifa_addr));
             its_addresses++;
         }
         if (its_addresses == 0)
@@ -90,20 +90,24 @@ static bool same_interface(const struct ifaddrs *a, const struct ifaddrs *b)
     return length == strcspn(b->ifa_name, ":") && strncmp(a->ifa_name, b->ifa_name, length) == 0;
 }
 
-/* Returns a pointer to the bytes of an address, in network byte order, and how many there are. */
-static const unsigned char *bytes_of(const struct sockaddr *address, int *count)
+/* Returns a pointer to the bytes of an address of this family, in network byte order, and how many
+ * there are. */
+static const unsigned char *bytes_of(int family, const struct sockaddr *address, int *count)
 {
-    *count = address->sa_family == AF_INET ? 4 : 16;
-    return address->sa_family == AF_INET
+    *count = family == AF_INET ? 4 : 16;
+    return family == AF_INET
                ? (const unsigned char *)&((const struct sockaddr_in *)address)->sin_addr
                : (const unsigned char *)&((const struct sockaddr_in6 *)address)->sin6_addr;
 }
 
-/* The network's part of an address is where its mask has ones: 255.255.255.0 is /24. */
-static int prefix_length(const struct sockaddr *mask)
+/* The network's part of an address is where its mask has ones: 255.255.255.0 is /24. Not every
+ * system writes the family into the mask; an address with no mask is a network of its own. */
+static int prefix_length(int family, const struct sockaddr *mask)
 {
     int count, ones = 0;
-    const unsigned char *bytes = bytes_of(mask, &count);
+    if (mask == NULL)
+        return family == AF_INET ? 32 : 128;
+    const unsigned char *bytes = bytes_of(family, mask, &count);
     while (ones < 8 * count && (bytes[ones / 8] & (0x80 >> ones % 8)) != 0)
         ones++;
     return ones;
@@ -135,7 +139,7 @@ static const char *kind_of(const struct sockaddr *address)
         {AF_INET6, "2001:db8::", 32, "documentation"},
     };
     int count;
-    const unsigned char *bytes = bytes_of(address, &count);
+    const unsigned char *bytes = bytes_of(address->sa_family, address, &count);
     for (size_t r = 0; r < sizeof ranges / sizeof ranges[0]; r++) {
         unsigned char network[16];
         int bit = 0;

@@ -7,7 +7,6 @@
 #include "common.h"
 
 #include <arpa/inet.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,8 +39,8 @@ int main(int argc, char **argv)
         at.in6.sin6_family = AF_INET6;
         at.in6.sin6_port = htons(port);
         at.length = sizeof at.in6;
-        if (scope != NULL && (at.in6.sin6_scope_id = if_nametoindex(scope)) == 0)
-            usage_error("%s is not an interface of this machine", quoted(scope, strlen(scope)).s);
+        if (scope != NULL)
+            at.in6.sin6_scope_id = interface_number(scope);
     } else {
         usage_error("%s is not an IP address: write 127.0.0.1, for example, or [::1]", what.s);
     }

@@ -116,7 +116,8 @@ static struct endpoint endpoint_of(const struct addrinfo *answer)
  * errno value that says how it went. */
 static int connect_within(int fd, const struct endpoint *peer, int milliseconds)
 {
-    if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+    int flags = fcntl(fd, F_GETFL); /* F_SETFL sets all flags: keep those that are set */
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         die("fcntl O_NONBLOCK of fd %d", fd);
     if (connect(fd, &peer->sa, peer->length) == 0)
         return 0;
@@ -127,7 +128,7 @@ static int connect_within(int fd, const struct endpoint *peer, int milliseconds)
     int ready;
     do
         ready = poll(&wait, 1, milliseconds);
-    while (ready < 0 && errno == EINTR); /* a signal, ^Z and fg for example: wait again */
+    while (ready < 0 && errno == EINTR); /* a signal handler has run: wait again */
     if (ready < 0)
         die("poll");
     if (ready == 0)

@@ -23,6 +23,7 @@ int main(int argc, char **argv)
     if (options[0].given)
         backlog = (int)parse_number(options[0].value, "backlog", 0, 65535);
     end_on_signals();
+    say_waits = false; /* who does not read what we say, does not stop us */
 
     /* 1. A socket. It is not connected to anything, and has no address. */
     int listener = socket(at.sa.sa_family, SOCK_STREAM, 0);

@@ -27,7 +27,8 @@ int main(int argc, char **argv)
     struct endpoint at = parse_endpoint(read_arguments(
         argc, argv, "Sends the time of day to each client, and closes the connection.", NULL,
         "HOST:PORT"));
-    end_on_signals(); /* ^C sets `ending` */
+    end_on_signals();  /* ^C sets `ending` */
+    say_waits = false; /* a server does not wait for who reads what it says */
 
     /* --- your code: a listener at this endpoint; then, until `ending`, client after client --- */
     say("at %s clients will be sent: %s", endpoint_text(&at).s, time_line().s);

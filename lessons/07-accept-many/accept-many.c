@@ -9,7 +9,6 @@
 #include "common.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -51,16 +50,20 @@ int main(int argc, char **argv)
     int listener = open_listener(&at, INT_MAX);
     at = local_endpoint(listener);
     struct text name = endpoint_text(&at);
-    say("listen: fd %d is %s, waiting for clients\n", listener, name.s);
 
     /*    Non-blocking: accept() is never to wait. poll() may have seen a client that has gone
      * since. */
-    if (fcntl(listener, F_SETFL, O_NONBLOCK) < 0)
+    if (!set_nonblocking(listener))
         die("fcntl O_NONBLOCK of fd %d", listener);
     if (!make_room())
         die("malloc");
     polled[0] = (struct pollfd){.fd = listener, .events = POLLIN};
     count = 1;
+    say("listen: fd %d is %s, waiting for clients\n", listener, name.s);
+
+    /*    From here on nothing that happens to one client, and nobody who does not read what we say,
+     *    stops us. */
+    say_waits = false;
 
     while (!ending) {
         /* 2. Wait, for all sockets at once. Out of descriptors, we do not ask for the listener
@@ -137,7 +140,9 @@ static void accept_waiting(const char *where)
                 continue;
             }
         }
-        if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || !make_room()) {
+        struct endpoint local = {.length = sizeof local.in6};
+        if (!set_nonblocking(fd) || !make_room() ||
+            (!quiet && getsockname(fd, &local.sa, &local.length) < 0)) {
             complain(errno, "client %s turned away", endpoint_text(&peer).s);
             close(fd);
             continue;
@@ -146,7 +151,6 @@ static void accept_waiting(const char *where)
         clients[count] = (struct client){.peer = peer};
         count++;
         if (!quiet) {
-            struct endpoint local = local_endpoint(fd);
             say("accept: fd %d is %s, the client is %s", fd, endpoint_text(&local).s,
                 endpoint_text(&peer).s);
             say_counts();

@@ -8,7 +8,6 @@
 #include "common.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -29,8 +28,9 @@ int main(int argc, char **argv)
     struct endpoint at = parse_endpoint(read_arguments(
         argc, argv, "A chat: what one client says, all the others hear.", NULL, "HOST:PORT"));
     end_on_signals();
+    say_waits = false; /* a server does not wait for who reads what it says */
     int listener = open_listener(&at, SOMAXCONN);
-    if (fcntl(listener, F_SETFL, O_NONBLOCK) < 0)
+    if (!set_nonblocking(listener))
         die("fcntl O_NONBLOCK of fd %d", listener);
     polled[0] = (struct pollfd){.fd = listener, .events = POLLIN};
     count = 1;
@@ -38,7 +38,12 @@ int main(int argc, char **argv)
     say("listen: fd %d is %s\n", listener, endpoint_text(&at).s);
 
     while (!ending) {
-        if (poll(polled, (nfds_t)count, -1) < 0) {
+        /* Where let_in() has set it to 0, poll() is not asked for the listener: then we try again
+         * after a second, or when a client is ready. */
+        bool full = polled[0].events == 0;
+        int ready = poll(polled, (nfds_t)count, full ? 1000 : -1);
+        polled[0].events = POLLIN;
+        if (ready < 0) {
             if (errno != EINTR)
                 die("poll");
             continue;
@@ -46,7 +51,7 @@ int main(int argc, char **argv)
         for (size_t i = 1; i < count; i++)
             if (polled[i].revents != 0 && !leaving[i])
                 hear(i);
-        if (polled[0].revents != 0)
+        if (polled[0].revents != 0 || full)
             let_in();
         close_those_who_leave();
     }
@@ -56,13 +61,17 @@ int main(int argc, char **argv)
 }
 
 /* Somebody waits at the listener (or has gone again since): accept, and put the client into
- * polled[count]. Where there is no place any more, turn it away. */
+ * polled[count]. Where there is no place any more, turn it away. Out of descriptors (EMFILE),
+ * accept() fails and the client goes on waiting: then set polled[0].events to 0, or poll() would
+ * return at once, again and again. */
 static void let_in(void)
 {
     /* --- your code --- */
     int fd = accept(polled[0].fd, NULL, NULL);
     if (fd >= 0)
         close(fd);
+    else if (errno != EAGAIN)
+        polled[0].events = 0;
     /* --- to here --- */
 }
 

@@ -10,10 +10,8 @@
 #include "common.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/sockios.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -97,7 +95,7 @@ static void writer(const struct endpoint *at)
     say("connect: %s -> %s\n", endpoint_text(&local).s, endpoint_text(&peer).s);
 
     /* 2. Non-blocking, so that send() says EAGAIN instead of waiting where we cannot see it. */
-    if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+    if (!set_nonblocking(fd))
         die("fcntl O_NONBLOCK of fd %d", fd);
     static char bytes[2048];
     long long total = 0;
@@ -136,6 +134,8 @@ static void writer(const struct endpoint *at)
 
 static void reader(const struct endpoint *at)
 {
+    say_waits = false; /* who does not read what we say, does not stop us */
+
     /* 4. The input buffer's size is set at the listener: the sockets that it accepts have the same,
      *    and it has to be known before the connection begins. */
     int listener = open_listener(at, 1);
@@ -148,9 +148,8 @@ static void reader(const struct endpoint *at)
     say("Enter reads what there is; a number and Enter, at most that many bytes; ^D ends.\n");
 
     /* 5. Watch the input buffer, and read only when somebody says so. */
-    setvbuf(stdin, NULL, _IONBF, 0); /* poll() is to see the next line, not stdio to have read it */
-    char *line = NULL, *room = malloc(1 << 20);
-    size_t line_room = 0;
+    char line[64], byte, *room = malloc(1 << 20);
+    size_t length = 0;
     int shown = -1;
     if (room == NULL)
         die("malloc");
@@ -165,22 +164,26 @@ static void reader(const struct endpoint *at)
             die("poll");
         if (ready <= 0)
             continue;
-        if (getline(&line, &line_room, stdin) < 0) {
-            if (feof(stdin))
-                break; /* ^D */
-            if (!interrupted(-1))
-                die("read stdin");
-            clearerr(stdin);
+
+        /*    Byte by byte: getline() would wait for the rest of a line, and the bar would freeze.
+         */
+        ssize_t n = read(STDIN_FILENO, &byte, 1);
+        if (n < 0 && errno != EINTR && errno != EAGAIN)
+            die("read stdin");
+        if (n == 0 && length == 0)
+            break; /* ^D */
+        if (n == 1 && byte != '\n' && length < sizeof line - 1)
+            line[length++] = byte;
+        if (n < 0 || (n == 1 && byte != '\n'))
             continue;
-        }
-        line[strcspn(line, "\n")] = '\0';
+        line[length] = '\0';
+        length = 0;
         const long most = 1 << 20;
         long want = line[0] == '\0' ? most : strtol(line, NULL, 10);
         if (line[strspn(line, "0123456789")] != '\0' || want < 1 || want > most) {
             say("%s is not a number of bytes from 1 to %ld\n", quoted(line, strlen(line)).s, most);
             continue;
         }
-        ssize_t n;
         do
             n = recv(fd, room, (size_t)want, MSG_DONTWAIT);
         while (interrupted(n));
@@ -195,7 +198,6 @@ static void reader(const struct endpoint *at)
             break;
         shown = -1; /* and show the bar again */
     }
-    free(line);
     free(room);
     close(fd);
     close(listener);

@@ -18,7 +18,8 @@ enum { MOST = 1 << 20 }; /* the longest message: 1048576 bytes */
 enum outcome {
     MESSAGE,  /* a message, of `length` bytes */
     FINISHED, /* the peer has finished, and no message is incomplete */
-    CUT_OFF,  /* the connection has ended, or failed, within a message */
+    CUT_OFF,  /* the peer has finished within a message */
+    FAILED,   /* receiving has failed, a reset for example: errno tells */
     TOO_LONG, /* what comes next says that it is longer than MOST */
 };
 
@@ -78,6 +79,8 @@ static void receiver(const struct endpoint *at)
     enum outcome outcome;
     while ((outcome = receive_message(fd, room, &length)) == MESSAGE)
         say("message: %zu bytes %s\n", length, quoted(room, length).s);
+    if (outcome == FAILED)
+        die("recv");
     close(fd);
     close(listener);
     if (outcome == FINISHED) {
@@ -102,7 +105,7 @@ static void sender(const struct endpoint *at)
         die("setsockopt SO_SNDBUF of fd %d", fd);
     if (connect(fd, &at->sa, at->length) < 0)
         die("connect %s", endpoint_text(at).s);
-    while ((n = getline(&line, &room, stdin)) >= 0) {
+    while ((n = getline(&line, &room, stdin)) >= 0 && !ferror(stdin)) {
         if (n > 0 && line[n - 1] == '\n')
             n--; /* the newline is no part of the message */
         if (n > MOST) {
@@ -112,6 +115,8 @@ static void sender(const struct endpoint *at)
         if (!send_message(fd, line, (size_t)n))
             die("send to %s", endpoint_text(at).s);
     }
+    if (ferror(stdin))
+        die("read stdin");
     free(line);
     close(fd);
 }

@@ -9,9 +9,9 @@
 #include "common.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +43,10 @@ int main(int argc, char **argv)
                                        "Makes connections, ends them in several ways, and asks the "
                                        "kernel for both ends' states.",
                                        NULL, "HOST:PORT"));
+    /* Whoever starts a program may have it ignore signals (`trap '' PIPE` in a shell). Part 6 shows
+     * SIGPIPE; and where SIGCHLD is ignored, there is no waiting for a child (parts 6 and 7). */
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGCHLD, SIG_DFL);
     life();
     close_and_shutdown();
     reset_by_unread_data();
@@ -143,10 +147,13 @@ static void know_endpoints(struct end *end)
 
 static void accept_client(void)
 {
-    do {
+    server.fd = accept_next(listener);
+    know_endpoints(&server);
+    while (!same_endpoint(&server.peer, &client.local)) { /* a stranger: any program may connect */
+        close(server.fd);
         server.fd = accept_next(listener);
         know_endpoints(&server);
-    } while (!same_endpoint(&server.peer, &client.local)); /* a stranger? The next one! */
+    }
 }
 
 /* A connection as in lesson 08: both ends are ours. */
@@ -207,7 +214,7 @@ static void life(void)
 
     /* Our client asks for a connection (SYN) and gets no answer. It asks again, after a second. */
     client.fd = new_socket();
-    if (fcntl(client.fd, F_SETFL, O_NONBLOCK) < 0)
+    if (!set_nonblocking(client.fd))
         die("fcntl O_NONBLOCK of fd %d", client.fd);
     if (connect(client.fd, &at.sa, at.length) < 0 && errno != EINPROGRESS && errno != EINTR)
         die("connect %s", endpoint_text(&at).s);
@@ -229,7 +236,7 @@ static void life(void)
 
     /* The server sends more than the client's input buffer takes, and closes. Its own goodbye has
      * to wait behind these bytes; the server's program need not. */
-    if (fcntl(server.fd, F_SETFL, O_NONBLOCK) < 0)
+    if (!set_nonblocking(server.fd))
         die("fcntl O_NONBLOCK of fd %d", server.fd);
     static char bytes[65536];
     ssize_t n;

@@ -15,7 +15,6 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,7 +68,7 @@ int main(int argc, char **argv)
                        "Visits a server that sends back what it receives, with many clients.\n"
                        "--clients: how many (100, unless you say it).\n"
                        "--active: how many of them talk (10). The others are silent.\n"
-                       "--seconds: how long they talk (1).",
+                       "--seconds: how long they talk (1). 0: each says one thing.",
                        options, "HOST:PORT");
     server = parse_endpoint(where);
     count = 100;
@@ -79,7 +78,7 @@ int main(int argc, char **argv)
         active = (uint32_t)parse_number(options[1].value, "number of clients", 1, 1000000);
     long seconds = 1;
     if (options[2].given)
-        seconds = parse_number(options[2].value, "number of seconds", 1, 3600);
+        seconds = parse_number(options[2].value, "number of seconds", 0, 3600);
     if (active > count)
         active = count;
     end_on_signals();
@@ -361,7 +360,7 @@ static bool arrive(uint32_t i)
         client->fd = socket(server.sa.sa_family, SOCK_STREAM, 0);
         if (client->fd < 0)
             die("socket for client %u", i + 1);
-        if (fcntl(client->fd, F_SETFL, O_NONBLOCK) < 0)
+        if (!set_nonblocking(client->fd))
             die("fcntl O_NONBLOCK of fd %d", client->fd);
 
         /* A client needs no bind(): connect() takes 127.0.0.1, and an ephemeral port (lesson 05).

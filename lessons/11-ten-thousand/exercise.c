@@ -11,7 +11,6 @@
 #include "common.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -38,6 +37,7 @@ int main(int argc, char **argv)
         read_arguments(argc, argv, "A chat for ten thousand: what one says, all the others hear.",
                        NULL, "HOST:PORT"));
     end_on_signals();
+    say_waits = false; /* a server does not wait for who reads what it says */
 
     /* As many descriptors as this process may have, as in ten-thousand.c. */
     struct rlimit limit;
@@ -52,7 +52,7 @@ int main(int argc, char **argv)
     if (epoll < 0)
         die("epoll_create1");
     int listener = open_listener(&at, SOMAXCONN);
-    if (fcntl(listener, F_SETFL, O_NONBLOCK) < 0)
+    if (!set_nonblocking(listener))
         die("fcntl O_NONBLOCK of fd %d", listener);
     if (!watch(listener))
         die("epoll_ctl of fd %d", listener);

@@ -10,7 +10,6 @@
 #include "common.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,11 +59,10 @@ int main(int argc, char **argv)
         options[1].given ? open_shared_listener(&at, INT_MAX) : open_listener(&at, INT_MAX);
     at = local_endpoint(listener);
     struct text name = endpoint_text(&at);
-    say("listen: fd %d is %s, waiting for clients\n", listener, name.s);
 
     /*    Non-blocking: accept() is never to wait. epoll may have seen a client that has gone
      * since. */
-    if (fcntl(listener, F_SETFL, O_NONBLOCK) < 0)
+    if (!set_nonblocking(listener))
         die("fcntl O_NONBLOCK of fd %d", listener);
     /*    The kernel keeps the list of the sockets that we wait for: we tell it once of each. */
     epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -73,6 +71,11 @@ int main(int argc, char **argv)
     if (!watch(listener, EPOLLIN, EPOLL_CTL_ADD))
         die("epoll_ctl of fd %d", listener);
     count = 1;
+    say("listen: fd %d is %s, waiting for clients\n", listener, name.s);
+
+    /*    From here on nothing that happens to one client, and nobody who does not read what we say,
+     *    stops us. */
+    say_waits = false;
 
     bool asked = true; /* for the listener */
     while (!ending) {
@@ -82,7 +85,8 @@ int main(int argc, char **argv)
         struct epoll_event events[256];
         if (asked == out_of_descriptors) {
             asked = !out_of_descriptors;
-            watch(listener, asked ? EPOLLIN : 0, EPOLL_CTL_MOD);
+            if (!watch(listener, asked ? EPOLLIN : 0, EPOLL_CTL_MOD))
+                die("epoll_ctl of fd %d", listener);
         }
         int ready = epoll_wait(epoll, events, 256, out_of_descriptors ? 1000 : -1);
         if (ready < 0 && errno != EINTR)
@@ -157,7 +161,9 @@ static void accept_waiting(int listener, const char *where)
                 continue;
             }
         }
-        if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || !make_room((size_t)fd) ||
+        struct endpoint local = {.length = sizeof local.in6};
+        if (!set_nonblocking(fd) || !make_room((size_t)fd) ||
+            (!quiet && getsockname(fd, &local.sa, &local.length) < 0) ||
             !watch(fd, EPOLLIN, EPOLL_CTL_ADD)) {
             complain(errno, "client %s turned away", endpoint_text(&peer).s);
             close(fd);
@@ -166,7 +172,6 @@ static void accept_waiting(int listener, const char *where)
         clients[fd] = (struct client){.peer = peer};
         count++;
         if (!quiet) {
-            struct endpoint local = local_endpoint(fd);
             say("accept: fd %d is %s, the client is %s", fd, endpoint_text(&local).s,
                 endpoint_text(&peer).s);
             say_counts();
@@ -190,7 +195,8 @@ static void serve(int fd)
         } else if (n > 0 && (client->begin += (size_t)n) == client->end) {
             free(client->unsent);
             client->unsent = NULL;
-            watch(fd, EPOLLIN, EPOLL_CTL_MOD);
+            if (!watch(fd, EPOLLIN, EPOLL_CTL_MOD))
+                leave(fd, errno);
         }
         return;
     }
@@ -223,7 +229,8 @@ static void serve(int fd)
             return;
         }
         memcpy(client->unsent, heard + sent, client->end);
-        watch(fd, EPOLLOUT, EPOLL_CTL_MOD);
+        if (!watch(fd, EPOLLOUT, EPOLL_CTL_MOD))
+            leave(fd, errno);
     }
 }
 
@@ -293,14 +300,9 @@ static void raise_limit(void)
 }
 
 /* Asks epoll to tell of these events of fd, from now on (EPOLL_CTL_ADD), or instead of those it
- * tells of so far (EPOLL_CTL_MOD). Returns false, with errno, where it has no room for a new one.
- */
+ * tells of so far (EPOLL_CTL_MOD). Returns false, with errno, where that fails. */
 static bool watch(int fd, uint32_t events, int how)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
-    if (epoll_ctl(epoll, how, fd, &event) == 0)
-        return true;
-    if (how == EPOLL_CTL_MOD)
-        die("epoll_ctl of fd %d", fd);
-    return false;
+    return epoll_ctl(epoll, how, fd, &event) == 0;
 }

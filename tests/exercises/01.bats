@@ -3,15 +3,22 @@
 load checks
 
 # build LINE...   sets up a machine: each line is for `ip`. Where the system allows no namespace, the
-# program is checked on this machine, as it is.
+# program is checked on this machine, as it is; for most checks that does not show enough.
 build() {
     machine
-    [[ -z ${inside[*]} ]] || printf '%s\n' "$@" | "${inside[@]}" ip -batch -
+    if [[ -n ${inside[*]} ]]; then
+        printf '%s\n' "$@" | "${inside[@]}" ip -batch -
+    else
+        agrees
+        ((${this_machine_will_do:-0})) || needs network
+    fi
 }
 
 # card NAME   is what `ip` is to do for an interface that is up. (It is a bridge with nothing in it.)
 card() {
-    printf '%s\n' "link add name $1 type bridge" "link set $1 addrgenmode none" "link set $1 up"
+    printf '%s\n' "link add name $1 type bridge"
+    lacks ipv6 || echo "link set $1 addrgenmode none"
+    echo "link set $1 up"
 }
 
 # agrees   the program prints what it should, in any order.
@@ -27,11 +34,13 @@ agrees() {
 setup() { :; }
 
 @test "it prints the IPv4 address of an interface that is up" {
+    [[ -z $(ip -o -4 addr show up scope global) ]] || this_machine_will_do=1
     build "$(card eth0)" "addr add 192.168.0.101/24 dev eth0"
     agrees
 }
 
 @test "it prints every address of every interface, IPv6 too, one a line" {
+    needs ipv6
     build "$(card eth0)" "$(card eth1)" \
         "addr add 192.168.0.101/24 dev eth0" "addr add 192.168.0.102/24 dev eth0" \
         "addr add 2001:db8:1111:2222:3333:4444:5555:6666/64 dev eth0 nodad" "addr add 10.1.2.3/8 dev eth1"
@@ -50,6 +59,7 @@ setup() { :; }
 }
 
 @test "it prints a link-local IPv6 address without % and what follows" {
+    needs ipv6
     build "$(card eth0)" "addr add 192.168.0.101/24 dev eth0" "addr add fe80::7/64 dev eth0 nodad"
     agrees
 }

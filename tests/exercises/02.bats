@@ -27,7 +27,7 @@ held() {
 }
 
 @test "an IPv6 address has ports of its own" {
-    has_ipv6 || return 0
+    needs ipv6
     held "127.0.0.1:$first" "[::1]:$first" "127.0.0.1:$((first + 1))"
     try "[::1]:$first"
     prints "[::1]:$((first + 1))"
@@ -58,4 +58,10 @@ held() {
     bounded=(bash -c 'ulimit -f 1024 -n 20; exec "$@"' -)
     try "127.0.0.1:$first"
     prints "127.0.0.1:$((first + 40))"
+}
+
+@test "for port 0 it prints the port that the kernel has chosen" {
+    try 127.0.0.1:0
+    ((status == 0)) || not_yet "an endpoint" "$(how_it_went)"
+    [[ $output =~ ^127\.0\.0\.1:[1-9][0-9]*$ ]] || not_yet "127.0.0.1, and a port that is not 0" "$(in_lines "$output")"
 }

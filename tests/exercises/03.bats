@@ -12,7 +12,7 @@ owned() {
 # waits   the program says that it waits.
 waits() {
     begin "$at"
-    local deadline=$((SECONDS + 5))
+    local deadline=$((SECONDS + limit))
     until grep -q '^waiting: ' "$log/server"; do
         runs 'a line "waiting: ..." while another program has the port'
         if grep -q '^bind: ' "$log/server" || ((SECONDS > deadline)); then
@@ -24,7 +24,7 @@ waits() {
 
 # takes   it says that it has the port; and so it is: nobody else gets it.
 takes() {
-    local deadline=$((SECONDS + 5))
+    local deadline=$((SECONDS + limit))
     until grep -q '^bind: ' "$log/server"; do
         runs "a line \"bind: fd 3 is $at\""
         ((SECONDS <= deadline)) || not_yet "a line \"bind: fd 3 is $at\"" "$(said)"

@@ -17,7 +17,7 @@ listener() {
 }
 
 @test "it finds a listener at an IPv6 address, too" {
-    has_ipv6 || return 0
+    needs ipv6
     listener "[::1]:$port"
     try "$port"
     prints "$expected"
@@ -45,22 +45,22 @@ listener() {
 }
 
 @test "another port is another port, at either end of a connection" {
-    listener "127.0.0.1:$((port + 1000))"
+    listener "127.0.0.1:$((port + 5))"
     line=$expected
     guest client 'our $s = connected($ARGV[0]); print name(getsockname $s), "\n"; cue()' \
-        "127.0.0.1:$((port + 1000))"
+        "127.0.0.1:$((port + 5))"
     saw client '^127'
     read -r local <"$log/client"
     try "${local##*:}"
     refuses "port ${local##*:} is a client's: nobody listens there" 'nobody listens'
-    try "$((port + 1000))"
+    try "$((port + 5))"
     prints "$line"
 }
 
 @test "where nobody listens it says so, with exit status 1" {
-    listener "127.0.0.1:$((port + 1000))"
+    listener "127.0.0.1:$((port + 5))"
     try "$port"
     refuses "nobody listens on $port" 'nobody listens'
-    try "$((port + 1000))"
+    try "$((port + 5))"
     prints "$expected"
 }

@@ -55,8 +55,6 @@ load chat
 @test "999 are in the chat: one more is turned away, and the chat goes on" {
     (($(ulimit -Hn) >= 1100)) || skip "this system allows a program only $(ulimit -Hn) descriptors"
     ulimit -Sn 1100
-    at=127.0.0.1:6666
-    free_port "$at"
     serve
     guest crowd 'our @all = many(999); print "come\n"; cue(); my $more = connected($ARGV[0]); alarm 9;
         my $turned = (ready($more, 0, 4))[0]; print $turned ? "turned away\n" : "left to wait\n";
@@ -67,4 +65,34 @@ load chat
     cue crowd
     told crowd '^the last' "the chat goes on"
     same $'turned away\nthe last one hears "hello"' "$(tail -n +2 "$log/crowd")" "one client more"
+}
+
+# few   it may have 20 descriptors; two clients are in the chat, and 30 more connect. As many are let
+# in as there are descriptors for: 20, without stdin, stdout, stderr, the listener, and what else the
+# program was started with.
+few() {
+    bounded=(bash -c 'ulimit -f 1024 -n 20; exec "$@"' -)
+    serve
+    join anna ben
+    guest others 'our @all = map { connected($ARGV[0]) } 1 .. 30; print "in\n"; cue();
+        close $all[$_] for 0 .. 19; print "20 have left\n"; cue(); put($all[29], "hello"); cue()' "$at"
+    told others '^in' "30 more clients connect"
+    full() { [[ -e /proc/$server/fd/19 ]] || ! kill -0 "$server" 2>/dev/null; }
+    eventually full >/dev/null || not_yet "each descriptor is used" "it has $(sockets_open) sockets open"
+}
+
+@test "out of descriptors it sleeps, too" {
+    few
+    sleeps "out of descriptors it sleeps, too"
+    cue anna "hello"
+    hears ben '"hello\n"'
+}
+
+@test "out of descriptors it does not end: who waits is let in when another one has left" {
+    few
+    cue others
+    told others '^20' "20 of 30 clients leave"
+    members 12 # anna, ben, and those that were left
+    cue others
+    hears anna '"hello"'
 }

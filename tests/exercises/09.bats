@@ -114,3 +114,13 @@ sends() {
     told other 'bytes' "the receiver gets all, and then the end"
     same "1000004 bytes, as sent" "$(tail -n 1 "$log/other")"
 }
+
+@test "a reset between two messages is an error, and not the end" {
+    receives 'sent($s, "\0\0\0\5hello"); vanish($s); $s = owner("127.0.0.1:0")'
+    ending=1 shows 'message: 5 bytes "hello"' "09-exercise: recv: Connection reset by peer (ECONNRESET)"
+}
+
+@test "a reset within a message is an error, too" {
+    receives 'sent($s, "\0\0\0\5he"); vanish($s); $s = owner("127.0.0.1:0")'
+    ending=1 shows "09-exercise: recv: Connection reset by peer (ECONNRESET)"
+}

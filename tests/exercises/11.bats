@@ -41,14 +41,12 @@ load chat
 }
 
 # crowd SCRIPT   as many clients as may be, 3000 at most, come at once; each is let in. What the
-# script prints, line by line, is in $output. (They are at port 6666: so is many() of Peer.pm.)
+# script prints, line by line, is in $output.
 crowd() {
     local size
     ulimit -Sn "$(ulimit -Hn)"
     size=$(ulimit -n)
     [[ $size != unlimited ]] && ((size < 3200)) && size=$((size - 200)) || size=3000
-    at=127.0.0.1:6666
-    free_port "$at"
     serve
     guest crowd 'my $size = $ARGV[0]; our @all = many($size); print "come\n"; cue(); alarm 12;
         sub hear { my $word = shift; my $missed = 0;

@@ -3,7 +3,7 @@ package Talk;
 use strict;
 use warnings;
 
-my $seconds = 4;
+my $seconds = ($ENV{PATIENCE} // 20) / 5;
 
 sub import {
     no strict 'refs';

@@ -3,17 +3,22 @@
 # shellcheck shell=bash disable=SC2154 # log, pid, status: helpers.bash
 load ../helpers
 load ../peers
-cd "$BATS_TEST_DIRNAME/../.." || exit 1
 export LC_ALL=C
 
 # What is checked: bin/06-exercise for 06.bats (make solutions has others checked, too), and where:
-# a port of its own for each check, so that no check leaves a TIME_WAIT to the next one.
+# a port of its own for each check, so that no check leaves a TIME_WAIT to the next one. (On the
+# machine itself helpers.bash has chosen it.)
 number=$(basename "$BATS_TEST_FILENAME" .bats)
 exercise=${EXERCISE:-bin/$number-exercise}
-port=$((6660 + ${BATS_TEST_NUMBER:-0}))
-at=127.0.0.1:$port
+if [[ ${PLAYED_IN-} == in* ]]; then
+    port=$((6660 + ${BATS_TEST_NUMBER:-0}))
+    at=127.0.0.1:$port
+fi
+AT=$at # for the peers
 
-# A program has 5 seconds to do what it does at once, and 1 MB to say it in.
+# A program has 5 seconds to do what it does at once (with another PATIENCE, a quarter of that), and
+# 1 MB to say it in.
+limit=$(((patience + 3) / 4))
 bounded=(bash -c 'ulimit -f 1024; exec "$@"' -)
 
 # not_yet EXPECTED SEEN   the check fails, and says so. Either may have several lines.
@@ -39,7 +44,7 @@ same() {
 # ending_of STATUS   in words.
 ending_of() {
     case $1 in
-        137) echo "it still ran after 5 seconds" ;;
+        137) echo "it still ran after $limit seconds" ;;
         139) echo "it crashed: Segmentation fault (SIGSEGV)" ;;
         141) echo "it was killed by the signal SIGPIPE (exit status 141)" ;;
         153) echo "it printed more than 1 MB" ;;
@@ -55,7 +60,7 @@ ending_of() {
 # (stderr), its exit status in $status. It reads the file $input, if there is one.
 try() {
     status=0
-    "${inside[@]}" timeout -s KILL 5 "${bounded[@]}" "$exercise" "$@" \
+    "${inside[@]}" timeout -s KILL "$limit" "${bounded[@]}" "$exercise" "$@" \
         <"${input:-/dev/null}" >"$log/output" 2>"$log/errors" 3>&- || status=$?
     output=$(head -c 100000 "$log/output" | tr -d '\0')
     errors=$(head -c 100000 "$log/errors" | tr -d '\0')
@@ -118,11 +123,11 @@ listens() {
 # serve [ARGUMENT...]   starts the program as a server at $at, and waits until it listens there.
 serve() {
     begin "$@" "$at"
-    local deadline=$((SECONDS + 5))
+    local deadline=$((SECONDS + limit))
     until listens; do
         runs "a server that listens at $at"
         ((SECONDS <= deadline)) || not_yet "a server that listens at $at" \
-            "after 5 seconds it runs, with these sockets (ss -tanp): $(in_lines \
+            "after $limit seconds it runs, with these sockets (ss -tanp): $(in_lines \
                 "$(sockets_of "$server")")"$'\n'"it said: $(said)"
         sleep 0.01
     done
@@ -138,7 +143,7 @@ in_words() {
 
 # ask SCRIPT [ARGUMENT...]   runs a peer to its end (Peer.pm, Talk.pm); what it prints is in $output.
 ask() {
-    output=$(timeout -s KILL 9 perl -Itests -Itests/exercises -MPeer -MTalk -e "$@" 2>&1 | in_words) || :
+    output=$(timeout -s KILL $((2 * limit)) perl -Itests -Itests/exercises -MPeer -MTalk -e "$@" 2>&1 | in_words) || :
 }
 
 # guest NAME SCRIPT [ARGUMENT...]   starts such a peer in the background; saw, cue: as for peer.
@@ -146,7 +151,7 @@ guest() {
     start "$1" perl -Itests -Itests/exercises -MPeer -MTalk -e "${@:2}"
 }
 
-# told NAME PATTERN EXPECTED   waits until the guest has printed a line that matches; 6 seconds.
+# told NAME PATTERN EXPECTED   waits until the guest has printed a line that matches.
 # Words between the guest and the check are not for the student.
 told() {
     local seen
@@ -159,10 +164,10 @@ told() {
 ends_by_signal() {
     runs "it goes on until ^C"
     kill -TERM "$server"
-    local deadline=$((SECONDS + 3))
+    local deadline=$((SECONDS + (limit + 1) / 2))
     while kill -0 "$server" 2>/dev/null; do
         ((SECONDS <= deadline)) || not_yet "^C and SIGTERM end it at once" \
-            "3 seconds after SIGTERM it still ran"
+            "$(((limit + 1) / 2)) seconds after SIGTERM it still ran"
         sleep 0.01
     done
     ended "$server"
@@ -191,7 +196,7 @@ sleeps() {
     ((asleep >= 10)) || not_yet "$1" "looked at 20 times, it was busy $((20 - asleep)) times"
 }
 
-# keeps COUNT WHAT   the program in the background has so many sockets or fewer, in 5 seconds.
+# keeps COUNT WHAT   the program in the background has so many sockets or fewer, in $patience seconds.
 keeps() {
     eventually sockets_at_most "$1" >/dev/null || not_yet "$2" "it has $(sockets_open) sockets open"
 }
@@ -202,9 +207,9 @@ sockets_open() {
     find "/proc/$server/fd" -lname 'socket:*' | wc -l
 }
 
-# has_ipv6   does this machine have IPv6?
+# has_ipv6   does this machine have IPv6? (A check for which it is the point says: needs ipv6.)
 has_ipv6() {
-    grep -q . /proc/net/if_inet6 2>/dev/null
+    ! lacks ipv6
 }
 
 # free_port ENDPOINT...   if another program has that endpoint, that is no fault of the student's.

@@ -32,6 +32,7 @@ int main(int argc, char **argv)
         if (fd < 0)
             die("socket");
         if (bind(fd, &at.sa, at.length) == 0) {
+            at = local_endpoint(fd); /* for port 0 the kernel has chosen another one */
             say("%s\n", endpoint_text(&at).s);
             close(fd);
             return 0;

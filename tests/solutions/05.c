@@ -64,7 +64,8 @@ static bool answers(const struct endpoint *peer)
 /* connect(), with a time limit, as in connect.c. Returns 0, or the errno value of what failed. */
 static int connect_within(int fd, const struct endpoint *peer, int milliseconds)
 {
-    if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return errno;
     if (connect(fd, &peer->sa, peer->length) == 0)
         return 0;

@@ -26,7 +26,8 @@ int main(int argc, char **argv)
     struct endpoint at = parse_endpoint(read_arguments(
         argc, argv, "Sends the time of day to each client, and closes the connection.", NULL,
         "HOST:PORT"));
-    end_on_signals(); /* ^C sets `ending` */
+    end_on_signals();  /* ^C sets `ending` */
+    say_waits = false; /* a server does not wait for who reads what it says */
 
     /* SO_REUSEADDR: we close each connection first, so it is in TIME_WAIT here for a minute. */
     int on = 1, listener = socket(at.sa.sa_family, SOCK_STREAM, 0);

@@ -17,7 +17,8 @@ enum { MOST = 1 << 20 }; /* the longest message: 1048576 bytes */
 enum outcome {
     MESSAGE,  /* a message, of `length` bytes */
     FINISHED, /* the peer has finished, and no message is incomplete */
-    CUT_OFF,  /* the connection has ended, or failed, within a message */
+    CUT_OFF,  /* the peer has finished within a message */
+    FAILED,   /* receiving has failed, a reset for example: errno tells */
     TOO_LONG, /* what comes next says that it is longer than MOST */
 };
 
@@ -57,20 +58,22 @@ static bool send_all(int fd, const void *data, size_t length)
     return true;
 }
 
-/* Receives until it has `length` bytes, or the connection has ended or failed. Returns how many it
- * has. */
-static size_t receive_all(int fd, void *room, size_t length)
+/* Receives until it has `length` bytes, or the peer has finished. Returns how many it has; -1, with
+ * errno, where receiving fails: then it does not matter how many there were. */
+static ssize_t receive_all(int fd, void *room, size_t length)
 {
     size_t got = 0;
     while (got < length) {
         ssize_t n = recv(fd, (char *)room + got, length - got, 0);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0)
+        if (n < 0)
+            return -1;
+        if (n == 0)
             break;
         got += (size_t)n;
     }
-    return got;
+    return (ssize_t)got;
 }
 
 /* Sends the length, 4 bytes in network byte order, and then the message. Returns false, with errno,
@@ -86,15 +89,18 @@ static bool send_message(int fd, const char *message, size_t length)
 static enum outcome receive_message(int fd, char room[MOST], size_t *length)
 {
     uint32_t header;
-    size_t got = receive_all(fd, &header, sizeof header);
+    ssize_t got = receive_all(fd, &header, sizeof header);
+    if (got < 0)
+        return FAILED; /* a reset is not the end: the peer may have had more to say */
     if (got == 0)
         return FINISHED;
-    if (got < sizeof header)
+    if (got < (ssize_t)sizeof header)
         return CUT_OFF;
     *length = ntohl(header);
     if (*length > MOST) /* never trust a length that comes from outside */
         return TOO_LONG;
-    return receive_all(fd, room, *length) == *length ? MESSAGE : CUT_OFF;
+    got = receive_all(fd, room, *length);
+    return got < 0 ? FAILED : got < (ssize_t)*length ? CUT_OFF : MESSAGE;
 }
 
 static void receiver(const struct endpoint *at)
@@ -114,6 +120,8 @@ static void receiver(const struct endpoint *at)
     enum outcome outcome;
     while ((outcome = receive_message(fd, room, &length)) == MESSAGE)
         say("message: %zu bytes %s\n", length, quoted(room, length).s);
+    if (outcome == FAILED)
+        die("recv");
     close(fd);
     close(listener);
     if (outcome == FINISHED) {
@@ -138,7 +146,7 @@ static void sender(const struct endpoint *at)
         die("setsockopt SO_SNDBUF of fd %d", fd);
     if (connect(fd, &at->sa, at->length) < 0)
         die("connect %s", endpoint_text(at).s);
-    while ((n = getline(&line, &room, stdin)) >= 0) {
+    while ((n = getline(&line, &room, stdin)) >= 0 && !ferror(stdin)) {
         if (n > 0 && line[n - 1] == '\n')
             n--; /* the newline is no part of the message */
         if (n > MOST) {
@@ -148,6 +156,8 @@ static void sender(const struct endpoint *at)
         if (!send_message(fd, line, (size_t)n))
             die("send to %s", endpoint_text(at).s);
     }
+    if (ferror(stdin))
+        die("read stdin");
     free(line);
     close(fd);
 }

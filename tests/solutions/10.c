@@ -25,6 +25,7 @@ int main(int argc, char **argv)
 
     if (options[0].given) {
         end_on_signals();
+        say_waits = false; /* a server does not wait for who reads what it says */
         int listener = open_listener(&at, 5);
         at = local_endpoint(listener); /* the kernel chooses, where the port is 0 */
         say("listen: fd %d is %s\n", listener, endpoint_text(&at).s);

@@ -10,7 +10,7 @@
 #include "common.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -37,6 +37,7 @@ int main(int argc, char **argv)
         read_arguments(argc, argv, "A chat for ten thousand: what one says, all the others hear.",
                        NULL, "HOST:PORT"));
     end_on_signals();
+    say_waits = false; /* a server does not wait for who reads what it says */
 
     /* As many descriptors as this process may have, as in ten-thousand.c. */
     struct rlimit limit;
@@ -51,7 +52,7 @@ int main(int argc, char **argv)
     if (epoll < 0)
         die("epoll_create1");
     int listener = open_listener(&at, SOMAXCONN);
-    if (fcntl(listener, F_SETFL, O_NONBLOCK) < 0)
+    if (!set_nonblocking(listener))
         die("fcntl O_NONBLOCK of fd %d", listener);
     if (!watch(listener))
         die("epoll_ctl of fd %d", listener);
@@ -107,7 +108,7 @@ static void let_in(int listener)
 {
     int fd;
     while ((fd = accept(listener, NULL, NULL)) >= 0) {
-        if (fd >= most || fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || !watch(fd)) {
+        if (fd >= most || !set_nonblocking(fd) || !watch(fd)) {
             close(fd);
             continue;
         }
@@ -115,6 +116,10 @@ static void let_in(int listener)
         if (fd >= end)
             end = fd + 1;
     }
+    /* The whole machine has no descriptor, or no memory, for one more: epoll will tell of the
+     * listener again at once. Let a moment pass, or we would keep a processor busy. */
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        poll(NULL, 0, 100);
 }
 
 /* This client is ready: receive what it says, and send it to all the others. leave() is for a
