@@ -144,6 +144,6 @@ claims() {
     done
     for page in lessons/{0?,10}-*/README.md; do
         echo "$page"
-        sed '/^## /Q' "$page" | grep -zqE '!\[[^]]*\]\(\.\./\.\./slides/figures/'
+        sed '/^## Investigate/Q' "$page" | grep -zqE '!\[[^]]*\]\(\.\./\.\./slides/figures/'
     done
 }
