@@ -346,7 +346,7 @@ END
     unset MAKEFLAGS MAKELEVEL
     run -0 make -n tour-6
     [[ $output == *"common/play lessons/06-accept-one/README.md"* ]]
-    for number in 99 0 x; do
+    for number in 100 0 x; do
         run -2 make -n "tour-$number"
         [[ $output == *"There is no lesson $number"* ]]
     done
