@@ -67,8 +67,9 @@ work_of() {
             saw program '^sockets: '
             peer listener 'accepted()'
             saw program ":$port .*perl"
-            kill "$tried"
+            kill "$tried" "$pid" # the listener has the port that 05-connect needs
             clean 0
+            ended "$pid"
             ;;
         05-connect)
             input=README.md
