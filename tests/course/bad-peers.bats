@@ -225,14 +225,14 @@ tells_all() {
     done
 }
 
-# unread COMMAND...   starts it as the server; nobody reads its stdout, a pipe with room for 4096
+# unread COMMAND...   starts it as the server; nobody reads its stdout, a pipe with room for 8192
 # bytes. {pipe} is the other end of that.
 unread() {
     echo "server: $*"
     rm -f "$log/pipe"
     mkfifo "$log/pipe"
     exec {pipe}<>"$log/pipe"
-    perl -e 'fcntl(STDIN, 1031, 4096) or die "F_SETPIPE_SZ: $!"' <&"$pipe"
+    perl -e 'fcntl(STDIN, 1031, 8192) or die "F_SETPIPE_SZ: $!"' <&"$pipe"
     # shellcheck disable=SC2016 # "$@" is for the shell inside
     start server bash -c 'exec "$@" >"$0"' "$log/pipe" "$@"
     server=$pid

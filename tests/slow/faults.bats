@@ -62,7 +62,7 @@ can_trace() {
     sed 's/ || errno == ECONNABORTED//' lessons/06-accept-one/accept-one.c >"$log/wrong.c"
     run ! cmp "$log/wrong.c" lessons/06-accept-one/accept-one.c
     cc -std=c17 -D_POSIX_C_SOURCE=200809L -Icommon -o "$log/bin/06-accept-one" "$log/wrong.c" \
-        common/common.c
+        common/*.c
     run -1 tests/slow/faults calls --bin "$log/bin" --only '^06.* echo' --call '^accept'
     [[ $output == *"ECONNABORTED, the first one: goes on"* ]]
     [[ $output == *" 1 wrong" ]]
