@@ -390,7 +390,7 @@ END
 }
 
 @test "a line that is not yet complete: the reader goes on to show its buffer" {
-    start reader bin/09-buffers --reader
+    start reader bin/09-buffers --reader "$at"
     saw reader '^listen: '
     peer writer 'my $s = connected(); cue(); put($s, "x" x 20000); cue()'
     saw reader '^input .* 0 of'
