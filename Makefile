@@ -36,22 +36,26 @@ all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
 # A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.)
 .SECONDEXPANSION:
 $(programs): $$(foreach c,$(sources),$$(if $$(filter $$@,$$(call program_of,$$c)),$$c)) bin/common.o $(extra)
-	$(compile) -MMD -o $@ $(filter %.c %.o,$^) $(LDFLAGS)
+	$(compile) -MMD -MP -o $@ $(filter %.c %.o,$^) $(LDFLAGS)
 
-bin/common.o: common/common.c bin/compile
+# The small files of common/ become one object file, which is all that a program is linked with.
+common := $(patsubst common/%.c,bin/common/%.o,$(wildcard common/*.c))
+bin/common.o: $(common)
+	$(CC) -nostdlib -r -o $@ $^
+bin/common/%.o: common/%.c bin/compile | bin/common
+	$(compile) -MMD -MP -c -o $@ $<
 bin/sanitize.o: tests/slow/sanitize.c bin/compile
-bin/%.o:
-	$(compile) -MMD -c -o $@ $<
+	$(compile) -MMD -MP -c -o $@ $<
 
 # The command that compiled what is in bin. When it changes, all is compiled anew.
 .PHONY: rewritten
 bin/compile: rewritten | bin
 	@echo '$(compile)' | cmp -s - $@ || echo '$(compile)' >$@
 
-bin:
+bin bin/common:
 	mkdir -p $@
 
--include $(wildcard bin/*.d)
+-include $(wildcard bin/[0-9]*.d bin/common/*.d)
 
 tour: all ## play all lessons, one after the other, in this terminal
 	@common/need $(shown)
@@ -147,7 +151,7 @@ scripts     += $(wildcard tests/exercises/*.ba* tests/exercises/check tests/exer
 
 bin/%-exercise: $$(wildcard lessons/$$*-*/exercise.c) bin/common.o
 	@rm -f $@
-	@$(compile) -MMD -o $@ $(filter %.c %.o,$^) $(LDFLAGS) 2>$@.compiler || true
+	@$(compile) -MMD -MP -o $@ $(filter %.c %.o,$^) $(LDFLAGS) 2>$@.compiler || true
 
 bin/%-exercise.checks: bin/%-exercise tests/exercises/%.bats $(for_checks)
 	@tests/exercises/check $* >/dev/null || true

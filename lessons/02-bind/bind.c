@@ -21,7 +21,7 @@ int main(int argc, char **argv)
                        NULL, "HOST:PORT");
     uint16_t port;
     char *host = split_endpoint(where != NULL ? where : DEFAULT_ENDPOINT, &port);
-    end_on_signals();
+    catch_stop_signals();
 
     /* 1. The address, as the kernel wants it: a struct with the address and the port in it, both
      *    in network byte order, the biggest byte first. Most machines store a number the other way

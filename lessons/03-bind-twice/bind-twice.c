@@ -19,7 +19,7 @@ static void print_restarts(void);
 
 int main(int argc, char **argv)
 {
-    struct option options[] = {{.name = "--table"}, {.name = NULL}};
+    struct command_option options[] = {{.name = "--table"}, {.name = NULL}};
     const char *where = read_arguments(
         argc, argv,
         "Takes a port and holds it until Enter, end of input or ^C: try it in two terminals.\n"
@@ -36,7 +36,7 @@ int main(int argc, char **argv)
         return 0;
     }
     struct endpoint at = parse_endpoint(where);
-    end_on_signals();
+    catch_stop_signals();
 
     int fd = socket(at.sa.sa_family, SOCK_STREAM, 0);
     if (fd < 0)
@@ -227,7 +227,7 @@ static void serve_one_client(const struct endpoint *at, int flags, bool server_c
     ssize_t n;
     do
         n = recv(closes_second, &byte, 1, 0);
-    while (interrupted(n));
+    while (was_interrupted(n));
     if (n < 0)
         die("recv from %s", endpoint_text(&peer).s);
     close(closes_second);

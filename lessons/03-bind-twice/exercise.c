@@ -4,17 +4,18 @@
  *            bin/03-exercise          in a second one; then press Enter in the first
  * Check:     make exercise-03         The task and three hints: README.md, under Make.
  */
+#define _GNU_SOURCE /* for ppoll(), which is in POSIX since 2024 */
 #include "common.h"
 
 #include <errno.h>
-#include <time.h>
+#include <poll.h>
 #include <unistd.h>
 
-/* Sleeps for a tenth of a second, or until a signal comes. */
+/* Waits for a tenth of a second, or until ^C. */
 static void pause_a_moment(void)
 {
     struct timespec moment = {.tv_nsec = 100000000L};
-    nanosleep(&moment, NULL);
+    ppoll(NULL, 0, &moment, while_waiting);
 }
 
 int main(int argc, char **argv)
@@ -23,7 +24,7 @@ int main(int argc, char **argv)
         argc, argv, "Waits until a port is free, takes it, and holds it until Enter or ^C.", NULL,
         "HOST:PORT");
     struct endpoint at = parse_endpoint(where);
-    end_on_signals(); /* ^C sets `ending` */
+    catch_stop_signals(); /* ^C sets `stop_requested` */
 
     int fd = socket(at.sa.sa_family, SOCK_STREAM, 0);
     if (fd < 0)

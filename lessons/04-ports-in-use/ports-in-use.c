@@ -6,6 +6,7 @@
  * Look for:  the state of each socket, and the program that has it.
  *
  * Linux only: it reads the kernel's tables /proc/net/tcp and tcp6 (proc(5)), as netstat does. */
+#define _GNU_SOURCE /* for ppoll(), which is in POSIX since 2024 */
 #include "common.h"
 
 #include <arpa/inet.h>
@@ -43,19 +44,21 @@ static void free_table(struct table *table);
 
 int main(int argc, char **argv)
 {
-    struct option options[] = {{.name = "--watch"}, {.name = NULL}};
+    struct command_option options[] = {{.name = "--watch"}, {.name = NULL}};
     const char *operand =
         read_arguments(argc, argv,
                        "Lists the TCP sockets of this machine; with PORT, those that have it at\n"
                        "either end. --watch: again whenever it changes (^C ends this); + is new.",
                        options, "PORT");
     long port = operand != NULL ? parse_number(operand, "port", 1, 65535) : 0;
-    end_on_signals();
+    catch_stop_signals();
 
     struct table now = read_tables(port);
     say_table(&now, NULL);
-    while (options[0].given && !ending) {
-        poll(NULL, 0, 100); /* the kernel does not tell of a change: look ten times a second */
+    while (options[0].given && !stop_requested) {
+        const struct timespec moment = {.tv_nsec = 100000000};
+        ppoll(NULL, 0, &moment,
+              while_waiting); /* the kernel does not tell of a change: look ten times a second */
         struct table next = read_tables(port);
         bool changed = next.count != now.count;
         for (size_t i = 0; i < next.count && !changed; i++)

@@ -24,7 +24,7 @@ static void carry(int fd, const char *peer);
 
 int main(int argc, char **argv)
 {
-    struct option options[] = {{.name = "--timeout SECONDS"}, {.name = NULL}};
+    struct command_option options[] = {{.name = "--timeout SECONDS"}, {.name = NULL}};
     const char *where =
         read_arguments(argc, argv,
                        "Connects to HOST:PORT, sends what it reads and shows what it receives.\n"
@@ -36,7 +36,7 @@ int main(int argc, char **argv)
     if (options[0].given)
         milliseconds = 1000 * (int)parse_number(options[0].value, "time in seconds", 1, 3600);
     if (!isatty(STDOUT_FILENO))
-        say_to = STDERR_FILENO; /* stdout belongs to the peer's bytes */
+        log_fd = STDERR_FILENO; /* stdout belongs to the peer's bytes */
 
     /* 1. From the name to addresses. A name can have several, IPv4 and IPv6. */
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *list;
@@ -207,7 +207,7 @@ static void carry(int fd, const char *peer)
                 die("send to %s", peer);
             if (n > 0) {
                 begin += (size_t)n;
-                if (say_to == STDOUT_FILENO)
+                if (log_fd == STDOUT_FILENO)
                     say("send: %zd bytes\n", n);
             }
         }
@@ -230,7 +230,7 @@ static void carry(int fd, const char *peer)
                 peer_finished = true;
                 say("recv: 0 bytes, the peer has finished\n");
             }
-            if (n > 0 && say_to == STDOUT_FILENO)
+            if (n > 0 && log_fd == STDOUT_FILENO)
                 say("recv: %zd bytes %s\n", n, quoted(incoming, (size_t)n).s);
             else if (n > 0 && write_all(STDOUT_FILENO, incoming, (size_t)n) < 0)
                 die("write to stdout");

@@ -6,13 +6,14 @@
 #include "common.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 static bool listens(int fd);
 
 int main(int argc, char **argv)
 {
-    struct option options[] = {{.name = "--backlog N"}, {.name = NULL}};
+    struct command_option options[] = {{.name = "--backlog N"}, {.name = NULL}};
     const char *where =
         read_arguments(argc, argv,
                        "Serves one client, by sending back what it receives, and ends.\n"
@@ -22,8 +23,8 @@ int main(int argc, char **argv)
     int backlog = 5;
     if (options[0].given)
         backlog = (int)parse_number(options[0].value, "backlog", 0, 65535);
-    end_on_signals();
-    say_waits = false; /* who does not read what we say, does not stop us */
+    catch_stop_signals();
+    log_waits = false; /* who does not read what we say, does not stop us */
 
     /* 1. A socket. It is not connected to anything, and has no address. */
     int listener = socket(at.sa.sa_family, SOCK_STREAM, 0);
@@ -54,9 +55,9 @@ int main(int argc, char **argv)
     socklen_t length = sizeof peer.in6;
     int connected;
     do
-        connected = accept(listener, &peer.sa, &length);
-    while (connected < 0 && !ending && (errno == EINTR || errno == ECONNABORTED));
-    if (connected < 0 && !ending)
+        connected = wait_for(listener, POLLIN) ? accept(listener, &peer.sa, &length) : -1;
+    while (connected < 0 && !stop_requested && (errno == EINTR || errno == ECONNABORTED));
+    if (connected < 0 && !stop_requested)
         die("accept on %s", endpoint_text(&at).s);
 
     if (connected >= 0) {
@@ -77,7 +78,7 @@ int main(int argc, char **argv)
         /* 5. Serve: say back what we hear. recv() returns as soon as there is something, and as
          *    much as there is. It returns 0 when the client has finished, not when it is silent. */
         char heard[4096];
-        while (!ending) {
+        while (wait_for(connected, POLLIN)) {
             ssize_t n = recv(connected, heard, sizeof heard, 0);
             if (n < 0 && errno == EINTR)
                 continue;
@@ -92,9 +93,10 @@ int main(int argc, char **argv)
 
             /* send() may take fewer bytes than we give it: go on with the rest. When the client
              * has gone, it fails; without MSG_NOSIGNAL a signal, SIGPIPE, would end us before. */
-            for (ssize_t sent = 0; sent < n && !ending;) {
-                ssize_t m = send(connected, heard + sent, (size_t)(n - sent), MSG_NOSIGNAL);
-                if (m < 0 && errno == EINTR)
+            for (ssize_t sent = 0; sent < n && wait_for(connected, POLLOUT);) {
+                ssize_t m =
+                    send(connected, heard + sent, (size_t)(n - sent), MSG_NOSIGNAL | MSG_DONTWAIT);
+                if (m < 0 && (errno == EINTR || errno == EAGAIN))
                     continue;
                 if (m < 0)
                     die("send to %s", client.s);

@@ -7,6 +7,7 @@
 #include "common.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,10 +28,11 @@ int main(int argc, char **argv)
     struct endpoint at = parse_endpoint(read_arguments(
         argc, argv, "Sends the time of day to each client, and closes the connection.", NULL,
         "HOST:PORT"));
-    end_on_signals();  /* ^C sets `ending` */
-    say_waits = false; /* a server does not wait for who reads what it says */
+    catch_stop_signals(); /* from now on ^C ends wait_for(), and not the program */
+    log_waits = false;    /* a server does not wait until somebody reads what it prints */
 
-    /* --- your code: a listener at this endpoint; then, until `ending`, client after client --- */
+    /* --- your code: a listener at this endpoint; then, until ^C, client after client. (Wait for
+     * each with wait_for(listener, POLLIN): it returns false after ^C.) --- */
     say("at %s clients will be sent: %s", endpoint_text(&at).s, time_line().s);
     return 0;
     /* --- to here --- */

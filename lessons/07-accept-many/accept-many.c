@@ -6,6 +6,7 @@
  *            told: what a client sends, it gets back, without a word.
  *
  * One process, one thread: it never waits for one client, only for whoever is ready first. */
+#define _GNU_SOURCE /* for ppoll(), which is in POSIX since 2024 */
 #include "common.h"
 
 #include <errno.h>
@@ -35,7 +36,7 @@ static bool make_room(void);
 
 int main(int argc, char **argv)
 {
-    struct option options[] = {{.name = "--quiet"}, {.name = NULL}};
+    struct command_option options[] = {{.name = "--quiet"}, {.name = NULL}};
     const char *where =
         read_arguments(argc, argv,
                        "Serves any number of clients, by sending back what it receives.\n"
@@ -43,7 +44,7 @@ int main(int argc, char **argv)
                        options, "HOST:PORT");
     struct endpoint at = parse_endpoint(where);
     quiet = options[0].given;
-    end_on_signals();
+    catch_stop_signals();
 
     /* 1. A listener, as in lesson 06. INT_MAX asks for the longest queue that the kernel allows,
      *    net.core.somaxconn: clients that come in a burst wait there until we get to them. */
@@ -63,14 +64,16 @@ int main(int argc, char **argv)
 
     /*    From here on nothing that happens to one client, and nobody who does not read what we say,
      *    stops us. */
-    say_waits = false;
+    log_waits = false;
 
-    while (!ending) {
+    while (!stop_requested) {
         /* 2. Wait, for all sockets at once. Out of descriptors, we do not ask for the listener
          *    (or poll() would return at once, again and again), but look when another socket
          *    is ready, and after a second. */
         polled[0].events = out_of_descriptors ? 0 : POLLIN;
-        int ready = poll(polled, (nfds_t)count, out_of_descriptors ? 1000 : -1);
+        struct timespec second = {.tv_sec = 1};
+        int ready =
+            ppoll(polled, (nfds_t)count, out_of_descriptors ? &second : NULL, while_waiting);
         if (ready < 0 && errno != EINTR)
             die("poll");
 
@@ -225,7 +228,8 @@ static void leave(size_t i, int error)
     if (quiet)
         return;
     if (error == 0)
-        say("close: fd %d, the client %s has %s", fd, peer.s, ending ? "to go" : "finished");
+        say("close: fd %d, the client %s has %s", fd, peer.s,
+            stop_requested ? "to go" : "finished");
     else
         say("close: fd %d, the client %s has gone: %s (%s)", fd, peer.s, strerror(error),
             errno_name(error).s);

@@ -5,6 +5,7 @@
  * Check:     make exercise-07         The task and three hints: README.md, under Make.
  *
  * A client that does not read has to leave: it must not stop the others. */
+#define _GNU_SOURCE /* for ppoll(), which is in POSIX since 2024 */
 #include "common.h"
 
 #include <errno.h>
@@ -27,8 +28,8 @@ int main(int argc, char **argv)
 {
     struct endpoint at = parse_endpoint(read_arguments(
         argc, argv, "A chat: what one client says, all the others hear.", NULL, "HOST:PORT"));
-    end_on_signals();
-    say_waits = false; /* a server does not wait for who reads what it says */
+    catch_stop_signals();
+    log_waits = false; /* a server does not wait until somebody reads what it prints */
     int listener = open_listener(&at, SOMAXCONN);
     if (!set_nonblocking(listener))
         die("fcntl O_NONBLOCK of fd %d", listener);
@@ -37,11 +38,12 @@ int main(int argc, char **argv)
     at = local_endpoint(listener); /* the kernel chooses, where the port is 0 */
     say("listen: fd %d is %s\n", listener, endpoint_text(&at).s);
 
-    while (!ending) {
+    while (!stop_requested) {
         /* Where let_in() has set it to 0, poll() is not asked for the listener: then we try again
          * after a second, or when a client is ready. */
         bool full = polled[0].events == 0;
-        int ready = poll(polled, (nfds_t)count, full ? 1000 : -1);
+        struct timespec second = {.tv_sec = 1};
+        int ready = ppoll(polled, (nfds_t)count, full ? &second : NULL, while_waiting);
         polled[0].events = POLLIN;
         if (ready < 0) {
             if (errno != EINTR)

@@ -13,7 +13,7 @@ static void say_row(int fd, const char *role, int number);
 
 int main(int argc, char **argv)
 {
-    struct option options[] = {{.name = "--clients N"}, {.name = NULL}};
+    struct command_option options[] = {{.name = "--clients N"}, {.name = NULL}};
     const char *where =
         read_arguments(argc, argv,
                        "Makes a listener and N clients of its own (3), accepts them, and shows\n"
@@ -23,7 +23,7 @@ int main(int argc, char **argv)
     int n = 3;
     if (options[0].given)
         n = (int)parse_number(options[0].value, "number of clients", 1, 1000000);
-    end_on_signals();
+    catch_stop_signals();
 
     /* 1. A listener (lesson 06) and n clients (lesson 05), here in one process, so that it can show
      *    both ends of each connection. */
@@ -119,7 +119,7 @@ static int connect_from(const struct endpoint *local, const struct endpoint *ser
             die("bind %s", endpoint_text(local).s);
     }
     if (connect_to(fd, server) < 0)
-        die("connect %s", endpoint_text(server).s);
+        stop_or_die("connect %s", endpoint_text(server).s);
     struct endpoint here = local_endpoint(fd), there = peer_endpoint(fd);
     say("connect: fd %d is %s, its peer is %s\n", fd, endpoint_text(&here).s,
         endpoint_text(&there).s);

@@ -6,7 +6,7 @@
  * Look for:  both buffers filling; the writer that has to wait; how much you read to wake it.
  *
  * Linux only: SIOCOUTQ and SIOCINQ ask how many bytes are in the buffers (tcp(7)). */
-#define _DEFAULT_SOURCE /* for ioctl() and the two requests */
+#define _GNU_SOURCE /* for ppoll(), for ioctl() and the two requests */
 #include "common.h"
 
 #include <errno.h>
@@ -23,7 +23,7 @@ static void stream(const struct endpoint *at);
 
 int main(int argc, char **argv)
 {
-    struct option options[] = {{.name = "--reader"}, {.name = "--stream"}, {.name = NULL}};
+    struct command_option options[] = {{.name = "--reader"}, {.name = "--stream"}, {.name = NULL}};
     const char *where = read_arguments(
         argc, argv,
         "Connects and writes until the kernel takes no more; then again when it does.\n"
@@ -33,7 +33,7 @@ int main(int argc, char **argv)
     struct endpoint at = parse_endpoint(where);
     if (options[0].given && options[1].given)
         usage_error("--reader or --stream, not both");
-    end_on_signals();
+    catch_stop_signals();
     if (options[0].given)
         reader(&at);
     else if (options[1].given)
@@ -71,6 +71,13 @@ static int bytes_in(int fd, unsigned long request)
     return bytes;
 }
 
+/* Waits for so many milliseconds, or until the user ends the program. */
+static void pause_for(long milliseconds)
+{
+    const struct timespec moment = {.tv_nsec = milliseconds * 1000000};
+    ppoll(NULL, 0, &moment, while_waiting);
+}
+
 enum { BAR = 32 };
 
 static void say_bar(const char *name, int bytes, int size)
@@ -90,7 +97,7 @@ static void writer(const struct endpoint *at)
         die("socket");
     int size = set_buffer(fd, SO_SNDBUF, 16384);
     if (connect_to(fd, at) < 0)
-        die("connect %s", endpoint_text(at).s);
+        stop_or_die("connect %s", endpoint_text(at).s);
     struct endpoint local = local_endpoint(fd), peer = peer_endpoint(fd);
     say("connect: %s -> %s\n", endpoint_text(&local).s, endpoint_text(&peer).s);
 
@@ -100,7 +107,7 @@ static void writer(const struct endpoint *at)
     static char bytes[2048];
     long long total = 0;
     int shown = -1;
-    while (!ending) {
+    while (!stop_requested) {
         ssize_t n = send(fd, bytes, sizeof bytes, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
@@ -112,18 +119,18 @@ static void writer(const struct endpoint *at)
             if (now * 8 / size != shown)
                 say_bar("output", now, size);
             shown = now * 8 / size;
-            poll(NULL, 0, 10); /* slowly, so that you can watch */
+            pause_for(10); /* slowly, so that you can watch */
             continue;
         }
 
         /* 3. Full. A send() that may wait would wait here, until the reader reads. */
         say_bar("output", bytes_in(fd, SIOCOUTQ), size);
         say("send: Resource temporarily unavailable (EAGAIN), after %lld bytes: waiting\n", total);
-        struct pollfd wait = {.fd = fd, .events = POLLOUT};
-        while (poll(&wait, 1, -1) < 0 && !ending)
+        struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+        while (ppoll(&pfd, 1, NULL, while_waiting) < 0 && !stop_requested)
             if (errno != EINTR)
                 die("poll");
-        if (!ending && (wait.revents & POLLERR) == 0) /* or it has failed: send() tells how */
+        if (!stop_requested && (pfd.revents & POLLERR) == 0) /* or send() reports the error */
             say("poll: there is room again\n");
     }
     close(fd);
@@ -134,7 +141,7 @@ static void writer(const struct endpoint *at)
 
 static void reader(const struct endpoint *at)
 {
-    say_waits = false; /* who does not read what we say, does not stop us */
+    log_waits = false; /* who does not read what we say, does not stop us */
 
     /* 4. The input buffer's size is set at the listener: the sockets that it accepts have the same,
      *    and it has to be known before the connection begins. */
@@ -153,13 +160,14 @@ static void reader(const struct endpoint *at)
     int shown = -1;
     if (room == NULL)
         die("malloc");
-    while (!ending) {
+    while (!stop_requested) {
         int now = bytes_in(fd, SIOCINQ);
         if (now * 8 / size != shown)
             say_bar("input ", now, size);
         shown = now * 8 / size;
-        struct pollfd wait = {.fd = STDIN_FILENO, .events = POLLIN};
-        int ready = poll(&wait, 1, 20);
+        struct pollfd pfd = {.fd = STDIN_FILENO, .events = POLLIN};
+        const struct timespec moment = {.tv_nsec = 20000000};
+        int ready = ppoll(&pfd, 1, &moment, while_waiting);
         if (ready < 0 && errno != EINTR)
             die("poll");
         if (ready <= 0)
@@ -186,7 +194,7 @@ static void reader(const struct endpoint *at)
         }
         do
             n = recv(fd, room, (size_t)want, MSG_DONTWAIT);
-        while (interrupted(n));
+        while (was_interrupted(n));
         if (n < 0 && errno == EAGAIN) {
             say("recv: nothing there\n");
             continue;
@@ -208,17 +216,15 @@ static void reader(const struct endpoint *at)
 
 static void wait_until_received(int fd, int bytes)
 {
-    struct pollfd wait = {.fd = fd, .events = POLLIN};
-    while (bytes_in(fd, SIOCINQ) < bytes && !ending)
-        if (poll(&wait, 1, 1) < 0 && errno != EINTR)
-            die("poll");
+    while (bytes_in(fd, SIOCINQ) < bytes && !stop_requested)
+        pause_for(1);
 }
 
 static void send_all(int fd, const char *to, const char *data, size_t length)
 {
     for (size_t sent = 0; sent < length;) {
         ssize_t n = send(fd, data + sent, length - sent, MSG_NOSIGNAL);
-        if (interrupted(n))
+        if (was_interrupted(n))
             continue;
         if (n < 0)
             die("send to %s", to);
@@ -231,7 +237,7 @@ static size_t receive(int fd, const char *from, char *bytes, size_t room)
     ssize_t n;
     do
         n = recv(fd, bytes, room, 0);
-    while (interrupted(n));
+    while (was_interrupted(n));
     if (n < 0)
         die("recv from %s", from);
     return (size_t)n;
@@ -248,7 +254,7 @@ static void stream(const struct endpoint *at)
     if (client < 0)
         die("socket");
     if (connect_to(client, &local) < 0)
-        die("connect %s", endpoint_text(&local).s);
+        stop_or_die("connect %s", endpoint_text(&local).s);
     int server = accept_next(listener);
     struct endpoint peer = peer_endpoint(server);
     struct text to = endpoint_text(&local), from = endpoint_text(&peer);

@@ -7,6 +7,7 @@
 #include "common.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@ static void say_answer(int fd);
 
 int main(int argc, char **argv)
 {
-    struct option options[] = {{.name = "--server"}, {.name = NULL}};
+    struct command_option options[] = {{.name = "--server"}, {.name = NULL}};
     struct endpoint at = parse_endpoint(read_arguments(
         argc, argv,
         "Sends stdin, and prints the size that the server has counted.\n"
@@ -26,18 +27,18 @@ int main(int argc, char **argv)
         options, "HOST:PORT"));
 
     if (options[0].given) {
-        end_on_signals();
-        say_waits = false; /* a server does not wait for who reads what it says */
+        catch_stop_signals();
+        log_waits = false; /* a server does not wait until somebody reads what it prints */
         int listener = open_listener(&at, 5);
         at = local_endpoint(listener); /* the kernel chooses, where the port is 0 */
         say("listen: fd %d is %s\n", listener, endpoint_text(&at).s);
-        while (!ending) {
+        while (wait_for(listener, POLLIN)) {
             int fd = accept(listener, NULL, NULL);
             if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
                 continue;
             if (fd < 0)
                 die("accept on %s", endpoint_text(&at).s);
-            if (!serve(fd) && !ending)
+            if (!serve(fd) && !stop_requested)
                 complain(errno, "connection to a client");
             close(fd);
         }

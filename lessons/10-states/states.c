@@ -176,7 +176,7 @@ static void try_send(struct end *end, const char *who, const char *text)
     ssize_t n;
     do
         n = send(end->fd, text, strlen(text), MSG_NOSIGNAL);
-    while (interrupted(n));
+    while (was_interrupted(n));
     if (n < 0)
         say("    %s: send: %s (%s)\n", who, strerror(errno), errno_name(errno).s);
     else
@@ -189,7 +189,7 @@ static void try_recv(struct end *end, const char *who, int flags)
     ssize_t n;
     do
         n = recv(end->fd, bytes, sizeof bytes, flags);
-    while (interrupted(n));
+    while (was_interrupted(n));
     if (n < 0)
         say("    %s: recv: %s (%s)\n", who, strerror(errno), errno_name(errno).s);
     else
@@ -242,14 +242,14 @@ static void life(void)
     ssize_t n;
     do
         n = send(server.fd, bytes, sizeof bytes, MSG_NOSIGNAL);
-    while (n > 0 || interrupted(n));
+    while (n > 0 || was_interrupted(n));
     if (errno != EAGAIN)
         die("send to %s", endpoint_text(&server.peer).s);
     close_end(&server);
     show("server: send() until all buffers are full, close()", "FIN_WAIT2", "LAST_ACK");
 
     /* The client reads all of it, to the end. */
-    while ((n = recv(client.fd, bytes, sizeof bytes, 0)) > 0 || interrupted(n) ||
+    while ((n = recv(client.fd, bytes, sizeof bytes, 0)) > 0 || was_interrupted(n) ||
            (n < 0 && errno == EAGAIN))
         if (n < 0)
             poll(NULL, 0, 1);
@@ -296,7 +296,7 @@ static void reset_by_unread_data(void)
     int ready;
     do
         ready = poll(&wait, 1, 3000); /* it has arrived, and nobody reads it */
-    while (interrupted(ready));
+    while (was_interrupted(ready));
     if (ready < 0)
         die("poll");
     close_end(&server);
@@ -319,13 +319,13 @@ static void reset_by_linger(void)
     close_end(&client);
 }
 
-static int wait_for(pid_t child)
+static int status_of(pid_t child)
 {
     int status;
     pid_t ended;
     do
         ended = waitpid(child, &status, 0);
-    while (interrupted(ended));
+    while (was_interrupted(ended));
     if (ended < 0)
         die("waitpid");
     return status;
@@ -343,11 +343,11 @@ static void killed_by_sigpipe(void)
     if (child < 0)
         die("fork");
     if (child == 0) {
-        while (interrupted(send(server.fd, "more", 4, 0)))
+        while (was_interrupted(send(server.fd, "more", 4, 0)))
             ;
         _exit(0);
     }
-    int status = wait_for(child);
+    int status = status_of(child);
     if (WIFSIGNALED(status))
         say("    server: send: killed by signal %d%s; a shell calls that status %d\n",
             WTERMSIG(status), WTERMSIG(status) == SIGPIPE ? " (SIGPIPE)" : "",
@@ -380,7 +380,7 @@ static void held_by_a_child(void)
     show("server: fork(), close()", "ESTABLISHED", "ESTABLISHED");
     try_recv(&client, "client", MSG_DONTWAIT);
     close(hold[1]);
-    wait_for(child);
+    status_of(child);
     show("the child has ended", "CLOSE_WAIT", "FIN_WAIT2");
     try_recv(&client, "client", 0);
     close_end(&client);

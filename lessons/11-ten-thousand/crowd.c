@@ -61,7 +61,7 @@ static uint64_t now(void);
 
 int main(int argc, char **argv)
 {
-    struct option options[] = {
+    struct command_option options[] = {
         {.name = "--clients N"}, {.name = "--active M"}, {.name = "--seconds S"}, {.name = NULL}};
     const char *where =
         read_arguments(argc, argv,
@@ -81,7 +81,7 @@ int main(int argc, char **argv)
         seconds = parse_number(options[2].value, "number of seconds", 0, 3600);
     if (active > count)
         active = count;
-    end_on_signals();
+    catch_stop_signals();
 
     raise_limit();
     clients = calloc(count, sizeof *clients);
@@ -128,7 +128,7 @@ int main(int argc, char **argv)
             close(clients[i].fd);
     free(clients);
     close(epoll);
-    return ending || (well && answered == count) ? 0 : 1;
+    return stop_requested || (well && answered == count) ? 0 : 1;
 }
 
 /* A client is a descriptor, and a process may have so many. Asks for enough of them. */
@@ -261,7 +261,7 @@ static void receive(uint32_t i)
     uint64_t when = now();
     if (talk_until > 0)
         note_time(when - client->begun);
-    if (when < talk_until && !ending) {
+    if (when < talk_until && !stop_requested) {
         send_message(i, when);
     } else {
         answered++;
@@ -305,14 +305,14 @@ static bool visit(uint32_t next, uint32_t end, uint32_t at_once, bool (*begin)(u
     uint64_t told = now();
     int silence = 0;
     for (;;) {
-        for (; next < end && on_way < at_once && !ending; next++)
+        for (; next < end && on_way < at_once && !stop_requested; next++)
             if (!begin(next))
                 return false;
-        if (on_way == 0 || ending)
-            return !ending;
+        if (on_way == 0 || stop_requested)
+            return !stop_requested;
 
         struct epoll_event events[256];
-        int ready = epoll_wait(epoll, events, 256, 1000);
+        int ready = epoll_pwait(epoll, events, 256, 1000, while_waiting);
         if (ready < 0 && errno != EINTR)
             die("epoll_wait");
         for (int e = 0; e < ready; e++)

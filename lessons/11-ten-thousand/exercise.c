@@ -36,8 +36,8 @@ int main(int argc, char **argv)
     struct endpoint at = parse_endpoint(
         read_arguments(argc, argv, "A chat for ten thousand: what one says, all the others hear.",
                        NULL, "HOST:PORT"));
-    end_on_signals();
-    say_waits = false; /* a server does not wait for who reads what it says */
+    catch_stop_signals();
+    log_waits = false; /* a server does not wait until somebody reads what it prints */
 
     /* As many descriptors as this process may have, as in ten-thousand.c. */
     struct rlimit limit;
@@ -59,7 +59,7 @@ int main(int argc, char **argv)
     at = local_endpoint(listener); /* the kernel chooses, where the port is 0 */
     say("listen: fd %d is %s\n", listener, endpoint_text(&at).s);
 
-    while (!ending) {
+    while (!stop_requested) {
         int ready[256], count = wait_for_ready(ready, 256);
         bool arrivals = false;
         for (int i = 0; i < count; i++) {
@@ -91,7 +91,8 @@ static bool watch(int fd)
 }
 
 /* Waits until sockets are ready, and puts their descriptors into ready[0..room-1]. Returns how many
- * there are; 0 where a signal has come. */
+ * there are; 0 where a signal has come. (Wait with epoll_pwait() and `while_waiting`, so that ^C
+ * comes through.) */
 static int wait_for_ready(int ready[], int room)
 {
     /* --- your code --- */

@@ -41,7 +41,8 @@ static bool watch(int fd, uint32_t events, int how);
 
 int main(int argc, char **argv)
 {
-    struct option options[] = {{.name = "--quiet"}, {.name = "--share-port"}, {.name = NULL}};
+    struct command_option options[] = {
+        {.name = "--quiet"}, {.name = "--share-port"}, {.name = NULL}};
     const char *where =
         read_arguments(argc, argv,
                        "Serves any number of clients, by sending back what it receives.\n"
@@ -50,7 +51,7 @@ int main(int argc, char **argv)
                        options, "HOST:PORT");
     struct endpoint at = parse_endpoint(where);
     quiet = options[0].given;
-    end_on_signals();
+    catch_stop_signals();
     raise_limit();
 
     /* 1. A listener, as in lesson 06. INT_MAX asks for the longest queue that the kernel allows,
@@ -75,10 +76,10 @@ int main(int argc, char **argv)
 
     /*    From here on nothing that happens to one client, and nobody who does not read what we say,
      *    stops us. */
-    say_waits = false;
+    log_waits = false;
 
     bool asked = true; /* for the listener */
-    while (!ending) {
+    while (!stop_requested) {
         /* 2. Wait, for all sockets at once. Out of descriptors, we do not ask for the listener
          *    (or epoll_wait() would return at once, again and again), but look when another socket
          *    is ready, and after a second. */
@@ -88,7 +89,7 @@ int main(int argc, char **argv)
             if (!watch(listener, asked ? EPOLLIN : 0, EPOLL_CTL_MOD))
                 die("epoll_ctl of fd %d", listener);
         }
-        int ready = epoll_wait(epoll, events, 256, out_of_descriptors ? 1000 : -1);
+        int ready = epoll_pwait(epoll, events, 256, out_of_descriptors ? 1000 : -1, while_waiting);
         if (ready < 0 && errno != EINTR)
             die("epoll_wait");
 
@@ -245,7 +246,8 @@ static void leave(int fd, int error)
     if (quiet)
         return;
     if (error == 0)
-        say("close: fd %d, the client %s has %s", fd, peer.s, ending ? "to go" : "finished");
+        say("close: fd %d, the client %s has %s", fd, peer.s,
+            stop_requested ? "to go" : "finished");
     else
         say("close: fd %d, the client %s has gone: %s (%s)", fd, peer.s, strerror(error),
             errno_name(error).s);

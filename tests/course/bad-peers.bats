@@ -15,6 +15,8 @@ serve() {
     if [[ -n ${server-} ]]; then
         kill -KILL "$server" || :
         ended "$server"
+        # (On a terminal the server itself is a child of that, and ends a moment later.)
+        eventually shown "^LISTEN .* 127\.0\.0\.1:$port " 0
     fi
     start server "$@" ${at:+"$at"}
     server=$pid
@@ -181,7 +183,8 @@ tells_all() {
 @test "all 256 bytes to each program that receives: they come out escaped, or not at all" {
     pieces='map { join "", map chr, $_ * 32 .. $_ * 32 + 31 } 0 .. 7' # each is shown whole
     for program in bin/06-accept-one "bin/09-buffers --reader" "${programs[@]}"; do
-        at='' serve "${on_terminal[@]}" "$program $at" /dev/null
+        command="$program $at"
+        at='' serve "${on_terminal[@]}" "$command" /dev/null
         if [[ $program == *--reader ]]; then
             peer client 'my $s = connected(); put($s, join "", '"$pieces"'); finish($s); get($s)'
             saw server '^accept: '
@@ -225,18 +228,18 @@ tells_all() {
     done
 }
 
-# unread COMMAND...   starts it as the server; nobody reads its stdout, a pipe with room for 4096
-# bytes. {pipe} is the other end of that.
+# unread COMMAND...   starts it as the server, at $at; nobody reads its stdout, a pipe with room for
+# 8192 bytes. {pipe} is the other end of that.
 unread() {
     echo "server: $*"
     rm -f "$log/pipe"
     mkfifo "$log/pipe"
     exec {pipe}<>"$log/pipe"
-    perl -e 'fcntl(STDIN, 1031, 4096) or die "F_SETPIPE_SZ: $!"' <&"$pipe"
+    perl -e 'fcntl(STDIN, 1031, 8192) or die "F_SETPIPE_SZ: $!"' <&"$pipe"
     # shellcheck disable=SC2016 # "$@" is for the shell inside
-    start server bash -c 'exec "$@" >"$0"' "$log/pipe" "$@"
+    start server bash -c 'exec "$@" >"$0"' "$log/pipe" "$@" "$at"
     server=$pid
-    eventually shown '^LISTEN .* 127\.0\.0\.1:6666'
+    eventually shown "^LISTEN .* $at"
 }
 
 # in_the_pipe   prints what it holds, and makes room in it.
@@ -268,7 +271,7 @@ ends_by() {
             # Somebody reads again: the lines that are missing are counted.
             in_the_pipe | grep -q '^listen: '
             cue client
-            eventually shown '^ESTAB 0 0 127\.0\.0\.1:6666 '
+            eventually shown "^ESTAB 0 0 $at "
             told() { in_the_pipe >>"$log/told" && grep -q '^accept: ' "$log/told"; }
             eventually told
             grep -qE '^\([0-9]{2,} lines left out here: nobody read this\)$' "$log/told"
@@ -281,9 +284,9 @@ ends_by() {
         saw client '^in'
         for ((n = 0; n < 400; n++)); do echo; done 1<>"$log/server.in" # it says "nothing there"
         cue client
-        eventually shown '^ESTAB [05] 0 127\.0\.0\.1:6666 '
+        eventually shown "^ESTAB [05] 0 $at "
         cue server
-        eventually shown '^ESTAB 0 0 127\.0\.0\.1:6666 '
+        eventually shown "^ESTAB 0 0 $at "
         ends_by "$signal"
     done
 }

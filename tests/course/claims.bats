@@ -26,7 +26,10 @@ cell() {
 
 # row N   the row of claim N.
 row() {
-    grep -E "^\| $1 \| " "$table"
+    grep -E "^\| $1 \| " "$table" || {
+        echo "claim $1 has no row in $table" >&2
+        return 1
+    }
 }
 
 # typed PAGE COMMAND   does a transcript of the page run exactly this command?
@@ -35,23 +38,40 @@ typed() {
         on && sub(/^[A-Z]\$ /, "")' "$1" | grep -qxF -e "$2"
 }
 
-@test "each claim has a test with its number, and no test names a claim that is none" {
-    local n missing=
-    seq "$claims" | diff - <(numbers claim tests/*/*.bats)
-    for ((n = 1; n <= claims; n++)); do # to be found by just this
-        grep -q "claim $n:" tests/*/*.bats || missing+=" $n"
+# all_tested WORD COUNT   is there a test for each number from 1 to COUNT, and none for another?
+all_tested() {
+    local n wrong=""
+    numbers "$1" tests/*/*.bats >"$log/numbers"
+    for ((n = 1; n <= $2; n++)); do
+        grep -qx "$n" "$log/numbers" || wrong+="$1 $n: there is no test with \"$1 $n: ...\" in its name"$'\n'
     done
-    echo "no test whose name has 'claim N:' for N =$missing"
+    while read -r n; do
+        ((n >= 1 && n <= $2)) || wrong+="a test has \"$1 $n\" in its name; there are $2: $(
+            grep -lE "^@test .*\b$1s? ([0-9]+, )*$n\b" tests/*/*.bats | xargs)"$'\n'
+    done <"$log/numbers"
+    echo "$wrong"
+    [[ -z $wrong ]]
+}
+
+@test "each claim has a test with its number, and no test names a claim that does not exist" {
+    local n missing=""
+    all_tested claim "$claims"
+    for ((n = 1; n <= claims; n++)); do # to be found by just this
+        grep -q "claim $n:" tests/*/*.bats || missing+="claim $n: no test's name has \"claim $n:\" to be found by"$'\n'
+    done
+    echo "$missing"
     [[ -z $missing ]]
 }
 
-@test "each stumble has a test with its number, and no test names one that is none" {
-    seq "$stumbles" | diff - <(numbers stumble tests/*/*.bats)
+@test "each stumble has a test with its number, and no test names one that does not exist" {
+    all_tested stumble "$stumbles"
 }
 
 @test "the table has a row for each claim, in order, of five columns that are not empty" {
     grep -E '^\| *[0-9]' "$table" >"$log/rows"
-    seq "$claims" | diff - <(cut -d '|' -f 2 "$log/rows" | tr -d ' ')
+    echo "the numbers of the rows of $table (>) are not 1 to $claims, in order (<):"
+    diff <(seq "$claims") <(cut -d '|' -f 2 "$log/rows" | tr -d ' ')
+    echo "these rows of $table do not have five columns, each with something in it:"
     run ! grep -vE '^(\| *[^ |][^|]*){5}\|$' "$log/rows"
 }
 
@@ -62,9 +82,15 @@ typed() {
         mapfile -t pages < <(cell "$line" 3 | grep -oE '\([^)]*\)' | tr -d '()')
         mapfile -t commands < <(cell "$line" 4 | grep -oE '`[^`]+`' | tr -d '`')
         echo "claim $n: ${pages[*]}: ${commands[*]}"
-        ((${#pages[@]} > 0 && ${#commands[@]} > 0))
+        ((${#pages[@]} > 0 && ${#commands[@]} > 0)) || {
+            echo "claim $n has no lesson, or no command, in $table"
+            return 1
+        }
         for page in "${pages[@]}"; do
-            [[ $page == [0-9][0-9]-*/README.md && -f lessons/$page ]]
+            [[ $page == [0-9][0-9]-*/README.md && -f lessons/$page ]] || {
+                echo "$table names the page $page: there is no lessons/$page"
+                return 1
+            }
         done
         for command in "${commands[@]}"; do
             found=
@@ -72,7 +98,7 @@ typed() {
                 ! typed "lessons/$page" "$command" || found=$page
             done
             [[ -n $found ]] || {
-                echo "no transcript there runs: $command"
+                echo "claim $n: no transcript of ${pages[*]} runs: $command"
                 return 1
             }
         done
@@ -86,8 +112,14 @@ typed() {
         echo "claim $n: ${files[*]}"
         ((${#files[@]} > 0))
         for file in "${files[@]}"; do
-            [[ $file == ../tests/*/*.bats ]]
-            numbers claim "lessons/$file" | grep -qx "$n"
+            [[ $file == ../tests/*/*.bats && -f lessons/$file ]] || {
+                echo "$table names the test $file: there is no such file"
+                return 1
+            }
+            numbers claim "lessons/$file" | grep -qx "$n" || {
+                echo "$table says that $file tests claim $n: no test's name there has \"claim $n: ...\""
+                return 1
+            }
         done
     done
 }

@@ -16,7 +16,19 @@ setup_file() {
         cp "$lesson/README.md" "$course/$lesson"
         echo 'int main(void) { return 0; }' >"$course/$lesson/exercise.c"
     done
+    # What is tested here is how the checks are made and told: a few checks of each exercise do.
+    # (`make solutions` makes them all.)
+    only 06 'a client that says nothing' 'it listens at' '.C ends it'
+    only 02 'a port that is free' 'ports in use'
+    only 05 'it finds the ports'
     "${plain[@]}" make -s -C "$course" bin/common.o CFLAGS=-O0
+}
+
+# only NN REGEXP...   leaves out all other checks of that exercise.
+only() {
+    local bats=$BATS_FILE_TMPDIR/course/tests/exercises/$1.bats IFS='|'
+    perl -i -0777 -pe 's/^\@test "(?!'"${*:2}"').*?^\}\n//gms' "$bats"
+    (($(grep -c '^@test' "$bats") == $# - 1))
 }
 
 setup() {
@@ -49,10 +61,10 @@ shows() {
 
 @test "what works and what does not is told in plain words, without bats' own" {
     cp tests/solutions/06.c "$exercise"
-    sed -i 's/while (!ending)/while (true)/' "$exercise"
+    sed -i 's/while (wait_for(listener, POLLIN))/while (true)/' "$exercise"
     makes check-06
     ((status != 0))
-    shows "  works    it goes on: a second and a third client get the time, too"
+    shows "  works    a client that says nothing gets the time of day, and then the end"
     shows "  not yet  ^C ends it"
     shows "           expected: "
     shows "           seen:     "
@@ -64,7 +76,7 @@ shows() {
     cp tests/solutions/06.c "$exercise"
     makes exercise-06
     ((status == 0))
-    lacks ipv6 || shows "All 8 checks work: exercise 06 is done."
+    lacks ipv6 || shows "All 3 checks work: exercise 06 is done."
     shows ": exercise 06 is done."
     touch "$log/before"
     makes progress
@@ -76,7 +88,7 @@ shows() {
     [[ $course/bin/02-exercise.checks -nt $log/before ]]
     echo 'int main(void) { return 0; }' >"$exercise"
     makes progress
-    shows "06 Accept one        0 of 8 checks work"
+    shows "06 Accept one        0 of 3 checks work"
     shows "0 of 2 exercises are done."
 }
 
@@ -162,7 +174,7 @@ C
     ((status == 0))
     shows "  unknown  it listens at the endpoint given, IPv4 or IPv6, and at no other"
     shows "           needs ipv6: there is no address ::1 here"
-    shows "All checks work that this machine can make, 7 of 8: exercise 06 is done."
+    shows "All checks work that this machine can make, 2 of 3: exercise 06 is done."
     makes progress
     shows "06 Accept one        done"
 }

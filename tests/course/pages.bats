@@ -2,14 +2,28 @@
 load ../lib/helpers
 load ../lib/accounts
 
+# What a lesson or a page lacks is noted in plain words: who adds a lesson reads them.
+note() {
+    printf '%s\n' "$1" >>"$log/notes"
+}
+
+# nothing_noted   fails, and shows the notes, where there are any.
+nothing_noted() {
+    [[ ! -s $log/notes ]] || {
+        cat "$log/notes"
+        return 1
+    }
+}
+
 @test "make tour plays every transcript of every lesson, and each comes out as written" {
     run make -s tour </dev/null
     echo "$output"
     ((status == 0))
     all_accounted_for lessons/*/README.md
     for page in lessons/*/README.md; do
-        [[ $output == *$'\n'"$page:"* ]]
+        [[ $output == *$'\n'"$page:"* ]] || note "make tour does not play $page"
     done
+    nothing_noted
 }
 
 @test "the transcripts of README.md come out as written" {
@@ -18,39 +32,96 @@ load ../lib/accounts
     all_accounted_for README.md
 }
 
-@test "every lesson has a program, a page with all its parts, and a line in README.md" {
+parts=(Predict Run Investigate Modify Make "When it goes wrong")
+
+@test "every lesson has all its files, and a line in README.md" {
+    local lesson number file others readme
+    readme=$'\n'$(<README.md)
     for lesson in lessons/*/; do
-        name=$(basename "$lesson")
-        echo "$name"
-        [[ -x bin/$name && -f lessons/$name/${name#*-}.c && -f lessons/$name/README.md ]]
-        grep -qF "(lessons/$name/README.md)" README.md
-        grep -E '^## ' "$lesson/README.md" >"$log/parts"
-        diff "$log/parts" - <<<$'## Predict\n## Run\n## Investigate\n## Modify\n## Make\n## When it goes wrong'
+        lesson=${lesson#lessons/}
+        lesson=${lesson%/}
+        number=${lesson%%-*}
+        others=(lessons/"$number"-*/)
+        if [[ ! $lesson =~ ^[0-9][0-9]-[a-z0-9-]+$ ]]; then
+            note "lesson $lesson: its folder is not named like 06-accept-one"
+        elif ((${#others[@]} > 1)); then
+            note "lesson $lesson: another lesson has the number $number"
+        fi
+        for file in "lessons/$lesson/"{"${lesson#*-}.c",README.md,exercise.c} \
+            "tests/lessons/$lesson.bats" "tests/exercises/$number.bats" \
+            "tests/solutions/$number."{c,near-misses}; do
+            [[ -f $file ]] || note "lesson $lesson: there is no $file"
+        done
+        [[ -x bin/$lesson || ! -f lessons/$lesson/${lesson#*-}.c ]] ||
+            note "lesson $lesson: there is no bin/$lesson: type make"
+        [[ $readme =~ $'\n| ['$number\ [^$'\n']*"](lessons/$lesson/README.md) |" ]] ||
+            note "lesson $lesson: the table of README.md has no line that begins with \
+| [$number TITLE](lessons/$lesson/README.md) |"
     done
+    for file in tests/{lessons,exercises,solutions}/[0-9]*; do
+        number=${file##*/}
+        number=${number:0:2}
+        others=(lessons/"$number"-*/)
+        [[ -d ${others[0]} ]] || note "$file: there is no lesson $number"
+    done
+    nothing_noted
 }
 
-@test "the pages link to the lesson before and after, and every link leads somewhere" {
-    before=
+@test "every page has its title, its parts in their order, and a transcript" {
+    local page number line text order found
+    printf -v order '## %s, ' "${parts[@]}"
     for page in lessons/*/README.md; do
-        name=$(basename "$(dirname "$page")")
+        number=${page#lessons/}
+        number=${number%%-*}
+        text=$'\n'$(<"$page")$'\n'
+        [[ $text =~ ^$'\n'"# $number "[^:$'\n']*": ". ]] ||
+            note "$page: its first line is not like \"# $number Title: a question?\""
+        for line in "${parts[@]}"; do
+            [[ $text == *$'\n'"## $line"$'\n'* ]] || note "$page: there is no part \"## $line\""
+        done
+        mapfile -t found < <(grep '^## ' "$page")
+        for line in "${found[@]}"; do
+            [[ $order == *"$line, "* ]] || note "$page: \"$line\" is not a part of a page"
+        done
+        ((${#found[@]} < ${#parts[@]})) || [[ $(printf '%s, ' "${found[@]}") == "$order" ]] ||
+            note "$page: its parts are not these, each once, in this order: ${order%, }"
+        [[ $text == *$'\n```console'* ]] || note "$page: there is no transcript (\`\`\`console)"
+    done
+    nothing_noted
+}
+
+@test "the pages link to the lesson before and after" {
+    local name page before=""
+    for page in lessons/*/; do
+        name=${page#lessons/}
+        name=${name%/}
         if [[ -n $before ]]; then
-            grep -q "^Next: .*(\.\./$name/README.md)" "lessons/$before/README.md"
-            grep -q "^Before: .*(\.\./$before/README.md)" "$page"
+            grep -qs "^Next: .*(\.\./$name/README.md)" "lessons/$before/README.md" ||
+                note "lessons/$before/README.md: there is no line \"Next: [...](../$name/README.md)\""
+            grep -qs "^Before: .*(\.\./$before/README.md)" "lessons/$name/README.md" ||
+                note "lessons/$name/README.md: there is no line \"Before: [...](../$before/README.md)\""
         fi
         before=$name
     done
-    for page in README.md lessons/*/README.md; do
+    nothing_noted
+}
+
+@test "every link leads somewhere" {
+    local page link
+    for page in {README,CONTRIBUTING,CHANGELOG}.md lessons/README.md lessons/*/README.md common/README.md tests/README.md; do
+        # shellcheck disable=SC2016 # a link in `code` is not one
         while read -r link; do
-            echo "$page: $link"
-            [[ $link == http* || -e $(dirname "$page")/$link ]]
-        done < <(grep -oE '\]\([^)#]+' "$page" | cut -c3-)
+            [[ $link == http* || -e $(dirname "$page")/$link ]] ||
+                note "$page: the link to $link leads nowhere"
+        done < <(sed 's/`[^`]*`//g' "$page" | grep -oE '\]\([^)#]+' | cut -c3-)
     done
+    nothing_noted
 }
 
 @test "lines of a page are at most 100 characters long, tables and transcripts apart" {
     run awk '/^```/ { block = !block } !block && !/^\|/ && length > 100 {
-        print FILENAME ":" FNR ": " length " characters"; bad = 1 } END { exit bad }' \
-        README.md lessons/*/README.md
+        print FILENAME ":" FNR ": " length " characters; 100 are the most"; bad = 1 } END { exit bad }' \
+        {README,CONTRIBUTING,CHANGELOG}.md lessons/*/README.md
     echo "$output"
     ((status == 0))
 }

@@ -84,10 +84,14 @@ claims() {
 @test "every lesson that exists is named by a slide" {
     # shellcheck disable=SC2016 # Perl's
     slides 'print "$1\n" if $footer =~ /lesson (\S+)/' | sort -u >"$log/named"
+    local lesson missing=""
     for lesson in lessons/*/; do
-        echo "$lesson"
-        grep -qxF "$(basename "$lesson")" "$log/named"
+        lesson=$(basename "$lesson")
+        grep -qxF "$lesson" "$log/named" || missing+="lesson $lesson: no slide of $deck has\
+ \"lesson $lesson\" in its _footer"$'\n'
     done
+    echo "$missing"
+    [[ -z $missing ]]
 }
 
 @test "a slide has one title, at most some 20 words and 16 lines of transcript, and speaker notes" {

@@ -3,6 +3,8 @@
 # shellcheck disable=SC2016 # the scripts in single quotes are Perl's
 load ../lib/helpers
 load ../lib/peers
+# The programs here are started without HOST:PORT, and that is 6666 on every machine.
+export AT=127.0.0.1:6666
 
 # connects WHERE   starts a peer there and the client, and compares the endpoints that the client
 # tells with those that ss knows.

@@ -48,7 +48,7 @@ END
 END
     sed "s#\"/proc#\"$log/proc#" lessons/04-ports-in-use/ports-in-use.c >"$log/ports.c"
     mips-linux-gnu-gcc -std=c17 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -Icommon \
-        -o "$log/ports" "$log/ports.c" common/common.c
+        -o "$log/ports" "$log/ports.c" common/*.c
     qemu-mips -L /usr/mips-linux-gnu "$log/ports" | tr -s ' ' >"$log/table"
     cat "$log/table"
     grep -q 'LISTEN 0 0 127.0.0.1:6666 none' "$log/table"

@@ -65,8 +65,8 @@ work_of() {
         04-ports-in-use)
             try "bin/$1" --watch
             saw program '^sockets: '
-            peer listener 'accepted()'
-            saw program ":$port .*perl"
+            peer listener 'accepted($ARGV[0])' "127.0.0.1:$((port + 2))"
+            saw program ":$((port + 2)) .*perl"
             kill "$tried"
             clean 0
             ;;

@@ -3,17 +3,18 @@
  * Run:       bin/02-bind              in one terminal
  *            bin/03-exercise          in a second one; then press Enter in the first
  */
+#define _GNU_SOURCE /* for ppoll(), which is in POSIX since 2024 */
 #include "common.h"
 
 #include <errno.h>
-#include <time.h>
+#include <poll.h>
 #include <unistd.h>
 
-/* Sleeps for a tenth of a second, or until a signal comes. */
+/* Waits for a tenth of a second, or until ^C. */
 static void pause_a_moment(void)
 {
     struct timespec moment = {.tv_nsec = 100000000L};
-    nanosleep(&moment, NULL);
+    ppoll(NULL, 0, &moment, while_waiting);
 }
 
 int main(int argc, char **argv)
@@ -22,7 +23,7 @@ int main(int argc, char **argv)
         argc, argv, "Waits until a port is free, takes it, and holds it until Enter or ^C.", NULL,
         "HOST:PORT");
     struct endpoint at = parse_endpoint(where);
-    end_on_signals(); /* ^C sets `ending` */
+    catch_stop_signals(); /* ^C sets `stop_requested` */
 
     int fd = socket(at.sa.sa_family, SOCK_STREAM, 0);
     if (fd < 0)
@@ -37,7 +38,7 @@ int main(int argc, char **argv)
             say("waiting: %s is in use\n", endpoint_text(&at).s);
         told = true;
         pause_a_moment();
-        if (ending)
+        if (stop_requested)
             return 0;
     }
 

@@ -6,6 +6,7 @@
 #include "common.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,8 +27,8 @@ int main(int argc, char **argv)
     struct endpoint at = parse_endpoint(read_arguments(
         argc, argv, "Sends the time of day to each client, and closes the connection.", NULL,
         "HOST:PORT"));
-    end_on_signals();  /* ^C sets `ending` */
-    say_waits = false; /* a server does not wait for who reads what it says */
+    catch_stop_signals(); /* from now on ^C ends wait_for(), and not the program */
+    log_waits = false;    /* a server does not wait until somebody reads what it prints */
 
     /* SO_REUSEADDR: we close each connection first, so it is in TIME_WAIT here for a minute. */
     int on = 1, listener = socket(at.sa.sa_family, SOCK_STREAM, 0);
@@ -41,7 +42,7 @@ int main(int argc, char **argv)
         die("listen %s", endpoint_text(&at).s);
     say("listen: fd %d is %s\n", listener, endpoint_text(&at).s);
 
-    while (!ending) {
+    while (wait_for(listener, POLLIN)) {
         int connected = accept(listener, NULL, NULL);
         if (connected < 0 && (errno == EINTR || errno == ECONNABORTED))
             continue; /* a signal, or a client that has given up */

@@ -29,7 +29,7 @@ static void sender(const struct endpoint *at);
 
 int main(int argc, char **argv)
 {
-    struct option options[] = {{.name = "--receive"}, {.name = NULL}};
+    struct command_option options[] = {{.name = "--receive"}, {.name = NULL}};
     struct endpoint at = parse_endpoint(read_arguments(
         argc, argv,
         "Sends each line that it reads as a message.\n--receive: the other end, shows messages.",

@@ -1,6 +1,7 @@
 /* endpoint.c: what is tried of HOST:PORT and of numbers, by `make fuzz`. libFuzzer calls the last
  * function with millions of inputs, which it makes from those in the folder endpoint/. A property
  * that does not hold ends it, and so does all that the sanitizers find. */
+#define _GNU_SOURCE /* as stop.c does, for ppoll() */
 #include <netdb.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -13,7 +14,11 @@ static jmp_buf before;
 static char *copied;
 #define exit(status)          longjmp(before, status)
 #define strndup(text, length) (copied = strndup(text, length))
-#include "../../common/common.c"
+#include "../../../common/arguments.c"
+#include "../../../common/endpoints.c"
+#include "../../../common/messages.c"
+#include "../../../common/sockets.c"
+#include "../../../common/stop.c"
 #undef exit
 #undef strndup
 

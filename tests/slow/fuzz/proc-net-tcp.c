@@ -2,10 +2,15 @@
  * libFuzzer calls the last function with millions of inputs, which it makes from those in the
  * folder proc-net-tcp/. A property that does not hold ends it, and so does all that the sanitizers
  * find. */
-#define main main_of_the_lesson
-#include "../../lessons/04-ports-in-use/ports-in-use.c"
+#define _GNU_SOURCE /* as stop.c does, for ppoll() */
+#define main        main_of_the_lesson
+#include "../../../lessons/04-ports-in-use/ports-in-use.c"
 #undef main
-#include "../../common/common.c"
+#include "../../../common/arguments.c"
+#include "../../../common/endpoints.c"
+#include "../../../common/messages.c"
+#include "../../../common/sockets.c"
+#include "../../../common/stop.c"
 
 static void must(bool holds, const char *property, const char *line)
 {
@@ -18,7 +23,7 @@ static void must(bool holds, const char *property, const char *line)
 
 /* Writes a row's line as the kernel does: what is an address in memory is printed as one number of
  * this machine, or four. Returns how much of the line has fields of fixed length. */
-static int write_line(const struct row *row, const struct endpoint *peer, char *line, size_t room)
+static int put_line(const struct row *row, const struct endpoint *peer, char *line, size_t room)
 {
     bool six = row->local.length == sizeof row->local.in6;
     char text[2][40] = {"", ""};
@@ -53,7 +58,7 @@ static void try_line(const char *line)
     if (!read_row(line, &row))
         return;
     struct endpoint peer = row.peer;
-    int fixed = write_line(&row, &peer, again, sizeof again) - 5;
+    int fixed = put_line(&row, &peer, again, sizeof again) - 5;
     must(strncmp(strchr(line, ':'), strchr(again, ':'), (size_t)fixed) == 0,
          "what is read is what was written", line);
     must(row.peer.length == 0 || row.peer.length == row.local.length, "one family", line);
@@ -93,7 +98,7 @@ static void try_row(const uint8_t *data, size_t size)
 
     struct row read;
     char line[400];
-    int fixed = write_line(&row, &peer, line, sizeof line);
+    int fixed = put_line(&row, &peer, line, sizeof line);
     must(read_row(line, &read), "every row is read", line);
     must(same_row(&row, &read), "every row is read as what it is", line);
 

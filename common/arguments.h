@@ -1,0 +1,37 @@
+/* arguments.h - the command line of a program. */
+#ifndef ARGUMENTS_H
+#define ARGUMENTS_H
+
+#include <stdbool.h>
+
+#define DEFAULT_ENDPOINT "127.0.0.1:6666"
+
+/* An option of a program: "--quiet", or "--timeout SECONDS" where a value follows it. */
+struct command_option {
+    const char *name;
+    bool given;        /* was it on the command line? */
+    const char *value; /* the word after it; NULL for an option without a value */
+};
+
+/* Reads the command line: any of the options (an array that ends with a NULL name; NULL for none)
+ * and at most one operand ("HOST:PORT", as it is to be named in the usage line; NULL for none).
+ * `about` is the sentence that --help prints. To be called first: it also makes sure that
+ * descriptors 0, 1 and 2 are open, so that no socket becomes the program's stdout.
+ * Returns the operand, or NULL where there was none. Ends the program with status 0 after --help,
+ * with status 2 when the command line is wrong, with status 1 when stdout is closed. */
+const char *read_arguments(int argc, char **argv, const char *about, struct command_option *options,
+                           const char *operand);
+
+/* Says what is wrong with the command line (like printf, no newline at the end), then the usage
+ * line, both on stderr, and ends the program with status 2. */
+_Noreturn void usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Returns the whole number that `text` is, from `least` to `most`. All of it has to be digits:
+ * "80x", " 80", "-1" and "" are usage errors that name the number as `what` ("port"). */
+long parse_number(const char *text, const char *what, long least, long most);
+
+/* The program's name, as it stands in front of each message: "06-accept-one". "?" before
+ * read_arguments(). */
+const char *program_name(void);
+
+#endif

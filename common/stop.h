@@ -1,0 +1,42 @@
+/* stop.h - how the user ends a program that waits: SIGINT (^C) and SIGTERM (kill).
+ *
+ * A program that has something to do before it ends (close its sockets, say so) catches the two
+ * signals: a handler sets a flag, and the program looks at it. The obvious loop has a hole:
+ *
+ *     while (!stop_requested)
+ *         accept(...);
+ *
+ * A signal that comes after the look at the flag and before accept() waits has set the flag and
+ * interrupts nothing: accept() waits for the next client, perhaps for ever. Looking more often
+ * makes the hole smaller, not smaller than nothing. So the two signals are blocked
+ * (sigprocmask(2)): the kernel keeps them back until the program is ready for them. ppoll() lets
+ * them in and waits in one step, with nothing between: a signal that came before it is delivered
+ * then, and ends the wait. */
+#ifndef STOP_H
+#define STOP_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* True once SIGINT or SIGTERM has come, after catch_stop_signals(). */
+extern volatile sig_atomic_t stop_requested;
+
+/* The signal mask for the time of a wait, the last argument of ppoll() and epoll_pwait(): it lets
+ * the two signals in. NULL, which changes nothing, before catch_stop_signals(). */
+extern const sigset_t *while_waiting;
+
+/* From now on SIGINT and SIGTERM set stop_requested instead of killing the program. They do that
+ * only while the program waits, in wait_for() and in other calls with `while_waiting`. */
+void catch_stop_signals(void);
+
+/* Waits until the descriptor is ready for one of the events (POLLIN: reading, accepting; POLLOUT:
+ * writing), or until there is an error that the call on it will report. Returns true; or false when
+ * the user ends the program. */
+bool wait_for(int fd, short events);
+
+/* Is that what a call returns (-1, with errno EINTR) that a signal has interrupted, and that is to
+ * be made again? */
+bool was_interrupted(ssize_t result);
+
+#endif
