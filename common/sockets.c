@@ -1,3 +1,4 @@
+#define _DEFAULT_SOURCE /* for SO_REUSEPORT, which is not in POSIX */
 #include "sockets.h"
 #include "stop.h"
 
@@ -14,7 +15,7 @@ const char *tcp_state_name(unsigned state)
     return names[state < sizeof names / sizeof names[0] ? state : 0];
 }
 
-int open_listener(const struct endpoint *at, int backlog)
+static int open_listener_with(const struct endpoint *at, int backlog, bool share_port)
 {
     struct text where = endpoint_text(at);
     int on = 1, fd = socket(at->sa.sa_family, SOCK_STREAM, 0);
@@ -22,11 +23,23 @@ int open_listener(const struct endpoint *at, int backlog)
         die("socket for %s", where.s);
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
         die("setsockopt SO_REUSEADDR of fd %d", fd);
+    if (share_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0)
+        die("setsockopt SO_REUSEPORT of fd %d", fd);
     if (bind(fd, &at->sa, at->length) < 0)
         die("bind %s", where.s);
     if (listen(fd, backlog) < 0)
         die("listen %s", where.s);
     return fd;
+}
+
+int open_listener(const struct endpoint *at, int backlog)
+{
+    return open_listener_with(at, backlog, false);
+}
+
+int open_shared_listener(const struct endpoint *at, int backlog)
+{
+    return open_listener_with(at, backlog, true);
 }
 
 bool set_nonblocking(int fd)

@@ -12,6 +12,10 @@ const char *tcp_state_name(unsigned state);
  * listener; dies with a message where one of the calls fails. */
 int open_listener(const struct endpoint *at, int backlog);
 
+/* open_listener(), with SO_REUSEPORT (lesson 03): other sockets with this option may listen at the
+ * same endpoint, and the kernel distributes the clients among them. */
+int open_shared_listener(const struct endpoint *at, int backlog);
+
 /* From now on no call waits for this descriptor (lesson 05): it fails with EAGAIN instead. Returns
  * false, with errno, where that cannot be set. */
 bool set_nonblocking(int fd);

@@ -2,10 +2,9 @@
  *
  * Run:       bin/07-accept-many       in one terminal
  *            bin/05-connect           in as many others as you like, and type
- * Look for:  one more socket for each client, and still one port. Only arrivals and departures are
- *            told: what a client sends, it gets back, without a word.
+ * Look for:  one more socket for each client, and still one port. What a client sends comes back.
  *
- * One process, one thread: it never waits for one client, only for whoever is ready first. */
+ * One process, one thread: it never waits for one client, only for the first that is ready. */
 #define _GNU_SOURCE /* for ppoll(), which is in POSIX since 2024 */
 #include "common.h"
 
@@ -16,240 +15,313 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What we keep of a client. Bytes are kept only for one that does not read its answers. */
+/* What a socket can be watched for: room to send is OUTPUT. */
+enum { NOTHING = 0, INPUT = POLLIN, OUTPUT = POLLOUT };
+
+/* What the server keeps of a client. */
 struct client {
-    struct endpoint peer;
-    char *unsent; /* NULL: nothing is owed to this client */
-    size_t begin, end;
+    struct endpoint peer; /* its length is 0 where no client has this descriptor */
+    char *out;            /* output that is pending, of a client that does not read; or NULL */
+    size_t out_pos, out_len;
 };
 
-/* polled[0] is the listener; polled[i] and clients[i] are a client, for 1 <= i < count. */
-static struct pollfd *polled;
-static struct client *clients;
-static size_t count, room;
-static bool quiet, out_of_descriptors;
+static struct server {
+    int listener;
+    struct pollfd *pfds; /* pfds[fd] is what poll() waits for, from the listener to nfds - 1 */
+    int nfds;
+    struct client *clients; /* clients[fd] is the client of that descriptor */
+    int room;               /* for that many descriptors */
+    size_t client_count;
+    bool quiet, out_of_descriptors;
+} server;
 
-static void accept_waiting(const char *where);
-static void serve(size_t i);
-static void leave(size_t i, int error);
-static bool make_room(void);
+static void watch_listener(bool on);
+static bool watch(int fd, unsigned events);
+static bool make_room(int fd);
+static void accept_pending(const char *where);
+static void serve(int fd);
+static void drop_client(int fd, int error);
 
 int main(int argc, char **argv)
 {
-    struct command_option options[] = {{.name = "--quiet"}, {.name = NULL}};
+    struct command_option options[] = {
+        {.name = "--quiet"},
+        {.name = NULL},
+    };
     const char *where =
         read_arguments(argc, argv,
                        "Serves any number of clients, by sending back what it receives.\n"
-                       "--quiet: tell nothing of clients.",
+                       "--quiet: print nothing about clients.",
                        options, "HOST:PORT");
     struct endpoint at = parse_endpoint(where);
-    quiet = options[0].given;
+    server.quiet = options[0].given;
     catch_stop_signals();
 
-    /* 1. A listener, as in lesson 06. INT_MAX asks for the longest queue that the kernel allows,
-     *    net.core.somaxconn: clients that come in a burst wait there until we get to them. */
-    int listener = open_listener(&at, INT_MAX);
-    at = local_endpoint(listener);
+    /* 1. A listener, as in lesson 06. INT_MAX asks for the longest backlog that the kernel allows,
+     *    net.core.somaxconn: clients that come in a burst wait there until they are accepted. */
+    server.listener = open_listener(&at, INT_MAX);
+    at = local_endpoint(server.listener);
     struct text name = endpoint_text(&at);
 
-    /*    Non-blocking: accept() is never to wait. poll() may have seen a client that has gone
-     * since. */
-    if (!set_nonblocking(listener))
-        die("fcntl O_NONBLOCK of fd %d", listener);
-    if (!make_room())
+    /*    Non-blocking: accept() must not wait, even if the client that was pending has gone. */
+    if (!set_nonblocking(server.listener))
+        die("fcntl O_NONBLOCK of fd %d", server.listener);
+    if (!make_room(server.listener))
         die("malloc");
-    polled[0] = (struct pollfd){.fd = listener, .events = POLLIN};
-    count = 1;
-    say("listen: fd %d is %s, waiting for clients\n", listener, name.s);
+    watch_listener(true);
+    say("listen: fd %d is %s, waiting for clients\n", server.listener, name.s);
 
-    /*    From here on nothing that happens to one client, and nobody who does not read what we say,
-     *    stops us. */
+    /*    From here on no failure of one client ends the server, and a terminal or pipe that takes
+     *    no more lines does not stop it. */
     log_waits = false;
 
     while (!stop_requested) {
-        /* 2. Wait, for all sockets at once. Out of descriptors, we do not ask for the listener
-         *    (or poll() would return at once, again and again), but look when another socket
-         *    is ready, and after a second. */
-        polled[0].events = out_of_descriptors ? 0 : POLLIN;
-        struct timespec second = {.tv_sec = 1};
-        int ready =
-            ppoll(polled, (nfds_t)count, out_of_descriptors ? &second : NULL, while_waiting);
+        /* 2. Wait for all sockets at once. Out of descriptors, this does not include the listener;
+         *    but accept() is tried again when another socket is ready, and after a second. */
+        const struct timespec second = {.tv_sec = 1};
+        int ready = ppoll(&server.pfds[server.listener], (nfds_t)(server.nfds - server.listener),
+                          server.out_of_descriptors ? &second : NULL, while_waiting);
         if (ready < 0 && errno != EINTR)
             die("poll");
 
-        /* 3. Serve those who are ready; from the end, since leave() moves the last one. */
-        bool arrivals = ready >= 0 && (out_of_descriptors || polled[0].revents != 0);
-        for (size_t i = count; --i > 0 && ready > 0;) {
-            if (polled[i].revents == 0)
+        /* 3. Serve the clients that are ready. */
+        bool pending = ready >= 0 && server.out_of_descriptors;
+        for (int fd = server.listener; ready > 0 && fd < server.nfds; fd++) {
+            if (server.pfds[fd].revents == 0)
                 continue;
             ready--;
-            serve(i);
+            if (fd == server.listener)
+                pending = true;
+            else
+                serve(fd);
         }
 
-        /* 4. Then let in who is waiting. */
-        if (arrivals)
-            accept_waiting(name.s);
+        /* 4. Accept new ones. (Last: they may get the descriptors of clients dropped above.) */
+        if (pending)
+            accept_pending(name.s);
     }
 
-    while (count > 1)
-        leave(count - 1, 0);
-    free(polled);
-    free(clients);
-    if (close(listener) < 0)
-        die("close fd %d", listener);
-    say("close: fd %d, the listener\n", listener);
+    for (int fd = 0; fd < server.room; fd++)
+        if (server.clients[fd].peer.length > 0)
+            drop_client(fd, 0);
+    free(server.clients);
+    free(server.pfds);
+    if (close(server.listener) < 0)
+        die("close fd %d", server.listener);
+    say("close: fd %d, the listener\n", server.listener);
     return 0;
 }
 
-/* Says how many there are. All the sockets of this server share one port. */
-static void say_counts(void)
+/* Watches the listener, or, when the server is out of descriptors, ignores it: it would be ready
+ * all the time, accept() would fail, and the server would keep a core busy with nothing. */
+static void watch_listener(bool on)
 {
-    size_t n = count - 1;
-    say(" (%zu client%s, %zu socket%s, 1 port)\n", n, n == 1 ? "" : "s", count,
-        count == 1 ? "" : "s");
+    server.out_of_descriptors = !on;
+    watch(server.listener, on ? INPUT : NOTHING);
 }
 
-/* Accepts those who wait; not more than 64 in a row, for the others want to be served as well. */
-static void accept_waiting(const char *where)
+/* The one place that changes what a socket is watched for: from now on INPUT, OUTPUT or NOTHING.
+ * Returns false, with errno, when that fails. */
+static bool watch(int fd, unsigned events)
+{
+    /* poll() skips an entry with the descriptor -1. */
+    server.pfds[fd] = (struct pollfd){.fd = events == NOTHING ? -1 : fd, .events = (short)events};
+    if (fd >= server.nfds)
+        server.nfds = fd + 1;
+    while (server.pfds[server.nfds - 1].fd < 0 && server.nfds > server.listener + 1)
+        server.nfds--;
+    return true;
+}
+
+/* Makes room for clients[fd]. Returns false, with errno, when there is no memory. */
+static bool make_room(int fd)
+{
+    if (fd < server.room)
+        return true;
+    size_t old = (size_t)server.room, more = (size_t)fd + 256;
+    struct pollfd *p = realloc(server.pfds, more * sizeof *p);
+    if (p == NULL)
+        return false;
+    server.pfds = p;
+    memset(p + old, -1, (more - old) * sizeof *p); /* each fd is -1 */
+    struct client *c = realloc(server.clients, more * sizeof *c);
+    if (c == NULL)
+        return false;
+    server.clients = c;
+    memset(c + old, 0, (more - old) * sizeof *c);
+    server.room = (int)more;
+    return true;
+}
+
+/* How many there are: all the sockets of this server share one port. */
+static void say_counts(void)
+{
+    size_t n = server.client_count;
+    say(" (%zu client%s, %zu socket%s, 1 port)\n", n, n == 1 ? "" : "s", n + 1, n == 0 ? "" : "s");
+}
+
+/* Takes fd, which accept() returned, as the socket of a client. When that fails, only this client
+ * is lost. */
+static void add_client(int fd, const struct endpoint *peer)
+{
+    struct endpoint local = {.length = sizeof local.in6};
+    if (!set_nonblocking(fd) || !make_room(fd) ||
+        (!server.quiet && getsockname(fd, &local.sa, &local.length) < 0) || !watch(fd, INPUT)) {
+        complain(errno, "client %s turned away", endpoint_text(peer).s);
+        close(fd);
+        return;
+    }
+    server.clients[fd] = (struct client){.peer = *peer};
+    server.client_count++;
+    if (server.quiet)
+        return;
+    say("accept: fd %d is %s, the client is %s", fd, endpoint_text(&local).s,
+        endpoint_text(peer).s);
+    say_counts();
+}
+
+/* Accepts clients that are pending; at most 64 in a row, because the others have to be served. */
+static void accept_pending(const char *where)
 {
     for (int i = 0; i < 64; i++) {
         struct endpoint peer = {.length = 0};
         socklen_t length = sizeof peer.in6;
-        int fd = accept(polled[0].fd, &peer.sa, &length);
+        int fd = accept(server.listener, &peer.sa, &length);
         peer.length = length;
-        if (fd < 0) {
-            switch (errno) {
-            case EAGAIN: /* nobody waits any more */
-                out_of_descriptors = false;
-                return;
-            case EINTR:
-                return;
-            case EMFILE: /* this process has as many descriptors as it may have, */
-            case ENFILE: /* the whole machine has, */
-            case ENOBUFS:
-            case ENOMEM: /* or the kernel has no memory. Who waits, waits on, connected, in the
-                          * queue. Say it once, and go on with those we have. */
-                if (!out_of_descriptors)
-                    complain(errno, "accept on %s: others wait until a client leaves", where);
-                out_of_descriptors = true;
-                return;
-            case EBADF:
-            case EINVAL:
-            case ENOTSOCK:
-            case EOPNOTSUPP:
-            case EFAULT:
-                die("accept on %s", where);
-            default: /* ECONNABORTED and the like: this one has gone while it waited. Next! */
-                continue;
-            }
-        }
-        struct endpoint local = {.length = sizeof local.in6};
-        if (!set_nonblocking(fd) || !make_room() ||
-            (!quiet && getsockname(fd, &local.sa, &local.length) < 0)) {
-            complain(errno, "client %s turned away", endpoint_text(&peer).s);
-            close(fd);
+        if (fd >= 0) {
+            add_client(fd, &peer);
             continue;
         }
-        polled[count] = (struct pollfd){.fd = fd, .events = POLLIN};
-        clients[count] = (struct client){.peer = peer};
-        count++;
-        if (!quiet) {
-            say("accept: fd %d is %s, the client is %s", fd, endpoint_text(&local).s,
-                endpoint_text(&peer).s);
-            say_counts();
+        switch (errno) {
+        case EAGAIN: /* none is pending any more */
+            if (server.out_of_descriptors)
+                watch_listener(true);
+            return;
+        case EINTR:
+            return;
+        case EMFILE:  /* this process may have no more descriptors, */
+        case ENFILE:  /* or the whole machine has run out of them; */
+        case ENOBUFS: /* or the kernel has no memory. Clients stay pending: they are connected, and
+                       */
+        case ENOMEM:  /* nothing is lost. Say it once, and go on with those that are accepted. */
+            if (server.out_of_descriptors)
+                return;
+            complain(errno, "accept on %s: out of %s: clients wait until another one leaves", where,
+                     errno == EMFILE || errno == ENFILE ? "descriptors" : "memory");
+            watch_listener(false);
+            return;
+        case EBADF:
+        case EINVAL:
+        case ENOTSOCK:
+        case EOPNOTSUPP:
+        case EFAULT:
+            die("accept on %s", where);
+        default: /* ECONNABORTED, for example: this client has gone while it was pending */
+            continue;
         }
     }
 }
 
-/* Client i is ready: it has sent something, it reads again, it has finished, or it has gone. */
-static void serve(size_t i)
+/* Receives what a client has sent, and sends it back. */
+static void send_back(int fd)
 {
-    static char heard[16384];
-    struct client *client = &clients[i];
-    int fd = polled[i].fd;
+    static char buf[16384];
+    struct client *client = &server.clients[fd];
 
-    /* 5. Something is still owed to this client. Until it has read that, we hear nothing new from
-     *    it: so at most sizeof heard bytes are kept, and then the client's own send() waits. */
-    if (client->unsent != NULL) {
-        ssize_t n =
-            send(fd, client->unsent + client->begin, client->end - client->begin, MSG_NOSIGNAL);
-        if (n < 0 && errno != EAGAIN && errno != EINTR) {
-            leave(i, errno);
-        } else if (n > 0 && (client->begin += (size_t)n) == client->end) {
-            free(client->unsent);
-            client->unsent = NULL;
-            polled[i].events = POLLIN;
-        }
-        return;
-    }
-
-    /* 6. What has it sent? A reset is the end of one client, not of the server. 0 bytes: it has
-     *    finished, and all that we owed it is sent. */
-    ssize_t n = recv(fd, heard, sizeof heard, 0);
+    /* 5. What has it sent? A reset is the end of one client, not of the server. 0 bytes: it has
+     *    finished, and everything has been sent back to it. */
+    ssize_t n = recv(fd, buf, sizeof buf, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
-        leave(i, n < 0 ? errno : 0);
+        drop_client(fd, n < 0 ? errno : 0);
         return;
     }
 
-    /* 7. Say it back. Where the client does not read, the kernel's buffer is full: send() takes a
-     *    part, or nothing (EAGAIN). Keep the rest; poll() tells when there is room again. */
-    ssize_t sent = send(fd, heard, (size_t)n, MSG_NOSIGNAL);
+    /* 6. Send it back. When the client does not read, the send buffer is full: send() takes a part
+     *    of the bytes, or nothing (EAGAIN). Keep the rest until there is room again. */
+    ssize_t sent = send(fd, buf, (size_t)n, MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-        leave(i, errno);
+        drop_client(fd, errno);
         return;
     }
     if (sent < 0)
         sent = 0;
-    if (sent < n) {
-        client->begin = 0;
-        client->end = (size_t)(n - sent);
-        client->unsent = malloc(client->end);
-        if (client->unsent == NULL) {
-            leave(i, ENOMEM);
-            return;
-        }
-        memcpy(client->unsent, heard + sent, client->end);
-        polled[i].events = POLLOUT;
+    if (sent == n)
+        return;
+    client->out_pos = 0;
+    client->out_len = (size_t)(n - sent);
+    client->out = malloc(client->out_len);
+    if (client->out == NULL) {
+        drop_client(fd, ENOMEM);
+        return;
     }
+    memcpy(client->out, buf + sent, client->out_len);
+    if (!watch(fd, OUTPUT))
+        drop_client(fd, errno);
 }
 
-/* Takes leave of client i; its place goes to the last one. `error` is 0 or says why it has gone. */
-static void leave(size_t i, int error)
+/* Sends what is pending for a client. */
+static void send_pending(int fd)
 {
-    int fd = polled[i].fd;
-    struct text peer = endpoint_text(&clients[i].peer);
-    free(clients[i].unsent);
-    close(fd);
-    count--;
-    polled[i] = polled[count];
-    clients[i] = clients[count];
-    if (quiet)
+    struct client *client = &server.clients[fd];
+
+    /* 7. There is room again: send the rest, or as much of it as there is room for. */
+    ssize_t n =
+        send(fd, client->out + client->out_pos, client->out_len - client->out_pos, MSG_NOSIGNAL);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR)
+            drop_client(fd, errno);
         return;
-    if (error == 0)
-        say("close: fd %d, the client %s has %s", fd, peer.s,
-            stop_requested ? "to go" : "finished");
+    }
+    client->out_pos += (size_t)n;
+    if (client->out_pos < client->out_len)
+        return;
+    free(client->out);
+    client->out = NULL;
+    if (!watch(fd, INPUT))
+        drop_client(fd, errno);
+}
+
+/* Serves a client whose socket is ready. A client is in one of two states:
+ *
+ *                     send() took only a part
+ *     +-----------+ ---------------------------> +-----------+
+ *     |  reading  |                              |  sending  |
+ *     +-----------+ <--------------------------- +-----------+
+ *     out == NULL         the rest is sent       out != NULL
+ *     watched for INPUT                          watched for OUTPUT
+ *
+ * reading: it has sent bytes: send them back. It has finished, or it has gone: drop it.
+ * sending: there is room: send more of the rest. It has gone: drop it. Nothing is received from it
+ *          meanwhile: so the server keeps at most sizeof buf bytes for it; then the buffers of the
+ *          kernel fill up, and the client's own send() waits. */
+static void serve(int fd)
+{
+    if (server.clients[fd].out == NULL)
+        send_back(fd);
     else
+        send_pending(fd);
+}
+
+/* Closes the socket of a client. `error` says why it has gone; 0: it has finished, or the server
+ * ends. */
+static void drop_client(int fd, int error)
+{
+    struct text peer = endpoint_text(&server.clients[fd].peer);
+    free(server.clients[fd].out);
+    server.clients[fd] = (struct client){.peer.length = 0};
+    server.client_count--;
+    watch(fd, NOTHING);
+    close(fd);
+    if (server.quiet)
+        return;
+    if (error != 0)
         say("close: fd %d, the client %s has gone: %s (%s)", fd, peer.s, strerror(error),
             errno_name(error).s);
+    else if (stop_requested)
+        say("close: fd %d, disconnecting the client %s", fd, peer.s);
+    else
+        say("close: fd %d, the client %s has finished", fd, peer.s);
     say_counts();
-}
-
-/* Makes room for one more in both arrays. Returns false, with errno, when there is no memory. */
-static bool make_room(void)
-{
-    if (count < room)
-        return true;
-    size_t more = room == 0 ? 16 : 2 * room;
-    struct pollfd *p = realloc(polled, more * sizeof *p);
-    if (p == NULL)
-        return false;
-    polled = p;
-    struct client *c = realloc(clients, more * sizeof *c);
-    if (c == NULL)
-        return false;
-    clients = c;
-    room = more;
-    return true;
 }

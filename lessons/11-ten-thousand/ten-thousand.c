@@ -1,12 +1,10 @@
-/* 11-ten-thousand: how many clients can one server bear, and what does each cost?
+/* 11-ten-thousand: how many clients can one server handle, and what does each cost?
  *
  * Run:       bin/11-ten-thousand --quiet                        in one terminal
  *            bin/11-crowd --clients 10000 --active 50           in another
  * Look for:  the same with bin/07-accept-many in its place. `make bench` draws the difference.
  *
- * This is the server of lesson 07, with epoll in the place of poll: `diff` shows what that takes.
- * epoll is Linux alone; SO_REUSEPORT is not POSIX. */
-#define _DEFAULT_SOURCE /* for SO_REUSEPORT */
+ * This is the server of lesson 07, with epoll in place of poll(). epoll is Linux alone. */
 #include "common.h"
 
 #include <errno.h>
@@ -17,279 +15,34 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* What we keep of a client. Bytes are kept only for one that does not read its answers. */
+/* What a socket can be watched for: room to send is OUTPUT. */
+enum { NOTHING = 0, INPUT = EPOLLIN, OUTPUT = EPOLLOUT };
+
+/* What the server keeps of a client. */
 struct client {
-    struct endpoint peer;
-    char *unsent; /* NULL: nothing is owed to this client */
-    size_t begin, end;
+    struct endpoint peer; /* its length is 0 where no client has this descriptor */
+    char *out;            /* output that is pending, of a client that does not read; or NULL */
+    size_t out_pos, out_len;
 };
 
-/* clients[fd] is the client of that descriptor; where there is none, its peer is none. (epoll gives
- * us the descriptor of who is ready: so there is nothing to search.) */
-static int epoll;
-static struct client *clients;
-static size_t count, room; /* count: the listener and the clients */
-static bool quiet, out_of_descriptors;
+static struct server {
+    int listener;
+    int epoll_fd;           /* the kernel keeps the list of the sockets that are watched */
+    struct client *clients; /* clients[fd] is the client of that descriptor */
+    int room;               /* for that many descriptors */
+    size_t client_count;
+    bool quiet, out_of_descriptors;
+} server;
 
-static void accept_waiting(int listener, const char *where);
+static void watch_listener(bool on);
+static bool watch(int fd, unsigned events);
+static bool make_room(int fd);
+static void accept_pending(const char *where);
 static void serve(int fd);
-static void leave(int fd, int error);
-static bool make_room(size_t fd);
-static void raise_limit(void);
-static int open_shared_listener(const struct endpoint *at, int backlog);
-static bool watch(int fd, uint32_t events, int how);
+static void drop_client(int fd, int error);
 
-int main(int argc, char **argv)
-{
-    struct command_option options[] = {
-        {.name = "--quiet"}, {.name = "--share-port"}, {.name = NULL}};
-    const char *where =
-        read_arguments(argc, argv,
-                       "Serves any number of clients, by sending back what it receives.\n"
-                       "--quiet: tell nothing of clients.\n"
-                       "--share-port: others that say so, too, may listen at the same endpoint.",
-                       options, "HOST:PORT");
-    struct endpoint at = parse_endpoint(where);
-    quiet = options[0].given;
-    catch_stop_signals();
-    raise_limit();
-
-    /* 1. A listener, as in lesson 06. INT_MAX asks for the longest queue that the kernel allows,
-     *    net.core.somaxconn: clients that come in a burst wait there until we get to them. */
-    int listener =
-        options[1].given ? open_shared_listener(&at, INT_MAX) : open_listener(&at, INT_MAX);
-    at = local_endpoint(listener);
-    struct text name = endpoint_text(&at);
-
-    /*    Non-blocking: accept() is never to wait. epoll may have seen a client that has gone
-     * since. */
-    if (!set_nonblocking(listener))
-        die("fcntl O_NONBLOCK of fd %d", listener);
-    /*    The kernel keeps the list of the sockets that we wait for: we tell it once of each. */
-    epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (epoll < 0)
-        die("epoll_create1");
-    if (!watch(listener, EPOLLIN, EPOLL_CTL_ADD))
-        die("epoll_ctl of fd %d", listener);
-    count = 1;
-    say("listen: fd %d is %s, waiting for clients\n", listener, name.s);
-
-    /*    From here on nothing that happens to one client, and nobody who does not read what we say,
-     *    stops us. */
-    log_waits = false;
-
-    bool asked = true; /* for the listener */
-    while (!stop_requested) {
-        /* 2. Wait, for all sockets at once. Out of descriptors, we do not ask for the listener
-         *    (or epoll_wait() would return at once, again and again), but look when another socket
-         *    is ready, and after a second. */
-        struct epoll_event events[256];
-        if (asked == out_of_descriptors) {
-            asked = !out_of_descriptors;
-            if (!watch(listener, asked ? EPOLLIN : 0, EPOLL_CTL_MOD))
-                die("epoll_ctl of fd %d", listener);
-        }
-        int ready = epoll_pwait(epoll, events, 256, out_of_descriptors ? 1000 : -1, while_waiting);
-        if (ready < 0 && errno != EINTR)
-            die("epoll_wait");
-
-        /* 3. Serve those who are ready: we get them, and nobody else, to look at. (Were there more
-         *    than 256, the others come with the next epoll_wait(), before these come again.) */
-        bool arrivals = ready >= 0 && out_of_descriptors;
-        for (int i = 0; i < ready; i++) {
-            if (events[i].data.fd == listener)
-                arrivals = true;
-            else
-                serve(events[i].data.fd);
-        }
-
-        /* 4. Then let in who is waiting. (Not before: a descriptor of one who has just left would
-         *    be somebody else's, while it still stands in `events`.) */
-        if (arrivals)
-            accept_waiting(listener, name.s);
-    }
-
-    for (size_t fd = 0; fd < room; fd++)
-        if (clients[fd].peer.length > 0)
-            leave((int)fd, 0);
-    free(clients);
-    close(epoll);
-    if (close(listener) < 0)
-        die("close fd %d", listener);
-    say("close: fd %d, the listener\n", listener);
-    return 0;
-}
-
-/* Says how many there are. All the sockets of this server share one port. */
-static void say_counts(void)
-{
-    size_t n = count - 1;
-    say(" (%zu client%s, %zu socket%s, 1 port)\n", n, n == 1 ? "" : "s", count,
-        count == 1 ? "" : "s");
-}
-
-/* Accepts those who wait; not more than 64 in a row, for the others want to be served as well. */
-static void accept_waiting(int listener, const char *where)
-{
-    for (int i = 0; i < 64; i++) {
-        struct endpoint peer = {.length = 0};
-        socklen_t length = sizeof peer.in6;
-        int fd = accept(listener, &peer.sa, &length);
-        peer.length = length;
-        if (fd < 0) {
-            switch (errno) {
-            case EAGAIN: /* nobody waits any more */
-                out_of_descriptors = false;
-                return;
-            case EINTR:
-                return;
-            case EMFILE: /* this process has as many descriptors as it may have, */
-            case ENFILE: /* the whole machine has, */
-            case ENOBUFS:
-            case ENOMEM: /* or the kernel has no memory. Who waits, waits on, connected, in the
-                          * queue. Say it once, and go on with those we have. */
-                if (!out_of_descriptors)
-                    complain(errno, "accept on %s: others wait until a client leaves", where);
-                out_of_descriptors = true;
-                return;
-            case EBADF:
-            case EINVAL:
-            case ENOTSOCK:
-            case EOPNOTSUPP:
-            case EFAULT:
-                die("accept on %s", where);
-            default: /* ECONNABORTED and the like: this one has gone while it waited. Next! */
-                continue;
-            }
-        }
-        struct endpoint local = {.length = sizeof local.in6};
-        if (!set_nonblocking(fd) || !make_room((size_t)fd) ||
-            (!quiet && getsockname(fd, &local.sa, &local.length) < 0) ||
-            !watch(fd, EPOLLIN, EPOLL_CTL_ADD)) {
-            complain(errno, "client %s turned away", endpoint_text(&peer).s);
-            close(fd);
-            continue;
-        }
-        clients[fd] = (struct client){.peer = peer};
-        count++;
-        if (!quiet) {
-            say("accept: fd %d is %s, the client is %s", fd, endpoint_text(&local).s,
-                endpoint_text(&peer).s);
-            say_counts();
-        }
-    }
-}
-
-/* Client fd is ready: it has sent something, it reads again, it has finished, or it has gone. */
-static void serve(int fd)
-{
-    static char heard[16384];
-    struct client *client = &clients[fd];
-
-    /* 5. Something is still owed to this client. Until it has read that, we hear nothing new from
-     *    it: so at most sizeof heard bytes are kept, and then the client's own send() waits. */
-    if (client->unsent != NULL) {
-        ssize_t n =
-            send(fd, client->unsent + client->begin, client->end - client->begin, MSG_NOSIGNAL);
-        if (n < 0 && errno != EAGAIN && errno != EINTR) {
-            leave(fd, errno);
-        } else if (n > 0 && (client->begin += (size_t)n) == client->end) {
-            free(client->unsent);
-            client->unsent = NULL;
-            if (!watch(fd, EPOLLIN, EPOLL_CTL_MOD))
-                leave(fd, errno);
-        }
-        return;
-    }
-
-    /* 6. What has it sent? A reset is the end of one client, not of the server. 0 bytes: it has
-     *    finished, and all that we owed it is sent. */
-    ssize_t n = recv(fd, heard, sizeof heard, 0);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n <= 0) {
-        leave(fd, n < 0 ? errno : 0);
-        return;
-    }
-
-    /* 7. Say it back. Where the client does not read, the kernel's buffer is full: send() takes a
-     *    part, or nothing (EAGAIN). Keep the rest; epoll tells when there is room again. */
-    ssize_t sent = send(fd, heard, (size_t)n, MSG_NOSIGNAL);
-    if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-        leave(fd, errno);
-        return;
-    }
-    if (sent < 0)
-        sent = 0;
-    if (sent < n) {
-        client->begin = 0;
-        client->end = (size_t)(n - sent);
-        client->unsent = malloc(client->end);
-        if (client->unsent == NULL) {
-            leave(fd, ENOMEM);
-            return;
-        }
-        memcpy(client->unsent, heard + sent, client->end);
-        if (!watch(fd, EPOLLOUT, EPOLL_CTL_MOD))
-            leave(fd, errno);
-    }
-}
-
-/* Takes leave of client fd; epoll forgets what is closed. `error` is 0 or says why it has gone. */
-static void leave(int fd, int error)
-{
-    struct text peer = endpoint_text(&clients[fd].peer);
-    free(clients[fd].unsent);
-    close(fd);
-    count--;
-    clients[fd] = (struct client){.peer.length = 0};
-    if (quiet)
-        return;
-    if (error == 0)
-        say("close: fd %d, the client %s has %s", fd, peer.s,
-            stop_requested ? "to go" : "finished");
-    else
-        say("close: fd %d, the client %s has gone: %s (%s)", fd, peer.s, strerror(error),
-            errno_name(error).s);
-    say_counts();
-}
-
-/* Makes room for clients[fd]. Returns false, with errno, when there is no memory. */
-static bool make_room(size_t fd)
-{
-    if (fd < room)
-        return true;
-    size_t more = fd + 256;
-    struct client *c = realloc(clients, more * sizeof *c);
-    if (c == NULL)
-        return false;
-    clients = c;
-    memset(clients + room, 0, (more - room) * sizeof *c);
-    room = more;
-    return true;
-}
-
-/* open_listener(), with SO_REUSEPORT: the kernel deals out the clients among all who listen there
- * (lesson 03). */
-static int open_shared_listener(const struct endpoint *at, int backlog)
-{
-    struct text where = endpoint_text(at);
-    int on = 1, fd = socket(at->sa.sa_family, SOCK_STREAM, 0);
-    if (fd < 0)
-        die("socket for %s", where.s);
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
-        die("setsockopt SO_REUSEADDR of fd %d", fd);
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0)
-        die("setsockopt SO_REUSEPORT of fd %d", fd);
-    if (bind(fd, &at->sa, at->length) < 0)
-        die("bind %s", where.s);
-    if (listen(fd, backlog) < 0)
-        die("listen %s", where.s);
-    return fd;
-}
-
-/* A client is a descriptor. A process may have so many (the soft limit), mostly 1024, and may
- * allow itself more (up to the hard limit). */
+/* A client takes a descriptor. A process may have only a limited number (the soft limit), usually
+ * 1024, and may allow itself more (up to the hard limit). */
 static void raise_limit(void)
 {
     struct rlimit limit;
@@ -301,10 +54,284 @@ static void raise_limit(void)
     say("limit: %llu descriptors\n", (unsigned long long)limit.rlim_cur);
 }
 
-/* Asks epoll to tell of these events of fd, from now on (EPOLL_CTL_ADD), or instead of those it
- * tells of so far (EPOLL_CTL_MOD). Returns false, with errno, where that fails. */
-static bool watch(int fd, uint32_t events, int how)
+int main(int argc, char **argv)
+{
+    struct command_option options[] = {
+        {.name = "--quiet"},
+        {.name = "--share-port"},
+        {.name = NULL},
+    };
+    const char *where =
+        read_arguments(argc, argv,
+                       "Serves any number of clients, by sending back what it receives.\n"
+                       "--share-port: others with this option may listen at the same endpoint.\n"
+                       "--quiet: print nothing about clients.",
+                       options, "HOST:PORT");
+    struct endpoint at = parse_endpoint(where);
+    server.quiet = options[0].given;
+    catch_stop_signals();
+    raise_limit();
+
+    /* 1. A listener, as in lesson 06. INT_MAX asks for the longest backlog that the kernel allows,
+     *    net.core.somaxconn: clients that come in a burst wait there until they are accepted. */
+    server.listener =
+        options[1].given ? open_shared_listener(&at, INT_MAX) : open_listener(&at, INT_MAX);
+    at = local_endpoint(server.listener);
+    struct text name = endpoint_text(&at);
+
+    /*    Non-blocking: accept() must not wait, even if the client that was pending has gone. */
+    if (!set_nonblocking(server.listener))
+        die("fcntl O_NONBLOCK of fd %d", server.listener);
+    if (!make_room(server.listener))
+        die("malloc");
+    server.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (server.epoll_fd < 0)
+        die("epoll_create1");
+    watch_listener(true);
+    say("listen: fd %d is %s, waiting for clients\n", server.listener, name.s);
+
+    /*    From here on no failure of one client ends the server, and a terminal or pipe that takes
+     *    no more lines does not stop it. */
+    log_waits = false;
+
+    while (!stop_requested) {
+        /* 2. Wait for all sockets at once. Out of descriptors, this does not include the listener;
+         *    but accept() is tried again when another socket is ready, and after a second. */
+        struct epoll_event events[256];
+        int ready = epoll_pwait(server.epoll_fd, events, 256, server.out_of_descriptors ? 1000 : -1,
+                                while_waiting);
+        if (ready < 0 && errno != EINTR)
+            die("epoll_wait");
+
+        /* 3. Serve the clients that are ready. */
+        bool pending = ready >= 0 && server.out_of_descriptors;
+        for (int i = 0; i < ready; i++) {
+            int fd = events[i].data.fd;
+            if (fd == server.listener)
+                pending = true;
+            else
+                serve(fd);
+        }
+
+        /* 4. Accept new ones. (Last: they may get the descriptors of clients dropped above.) */
+        if (pending)
+            accept_pending(name.s);
+    }
+
+    for (int fd = 0; fd < server.room; fd++)
+        if (server.clients[fd].peer.length > 0)
+            drop_client(fd, 0);
+    free(server.clients);
+    close(server.epoll_fd);
+    if (close(server.listener) < 0)
+        die("close fd %d", server.listener);
+    say("close: fd %d, the listener\n", server.listener);
+    return 0;
+}
+
+/* Watches the listener, or, when the server is out of descriptors, ignores it: it would be ready
+ * all the time, accept() would fail, and the server would keep a core busy with nothing. */
+static void watch_listener(bool on)
+{
+    server.out_of_descriptors = !on;
+    if (!watch(server.listener, on ? INPUT : NOTHING))
+        die("epoll_ctl of fd %d", server.listener);
+}
+
+/* The one place that changes what a socket is watched for: from now on INPUT, OUTPUT or NOTHING.
+ * Returns false, with errno, when that fails. */
+static bool watch(int fd, unsigned events)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
-    return epoll_ctl(epoll, how, fd, &event) == 0;
+    return epoll_ctl(server.epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ||
+           (errno == EEXIST && epoll_ctl(server.epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0);
+}
+
+/* Makes room for clients[fd]. Returns false, with errno, when there is no memory. */
+static bool make_room(int fd)
+{
+    if (fd < server.room)
+        return true;
+    size_t old = (size_t)server.room, more = (size_t)fd + 256;
+    struct client *c = realloc(server.clients, more * sizeof *c);
+    if (c == NULL)
+        return false;
+    server.clients = c;
+    memset(c + old, 0, (more - old) * sizeof *c);
+    server.room = (int)more;
+    return true;
+}
+
+/* How many there are: all the sockets of this server share one port. */
+static void say_counts(void)
+{
+    size_t n = server.client_count;
+    say(" (%zu client%s, %zu socket%s, 1 port)\n", n, n == 1 ? "" : "s", n + 1, n == 0 ? "" : "s");
+}
+
+/* Takes fd, which accept() returned, as the socket of a client. When that fails, only this client
+ * is lost. */
+static void add_client(int fd, const struct endpoint *peer)
+{
+    struct endpoint local = {.length = sizeof local.in6};
+    if (!set_nonblocking(fd) || !make_room(fd) ||
+        (!server.quiet && getsockname(fd, &local.sa, &local.length) < 0) || !watch(fd, INPUT)) {
+        complain(errno, "client %s turned away", endpoint_text(peer).s);
+        close(fd);
+        return;
+    }
+    server.clients[fd] = (struct client){.peer = *peer};
+    server.client_count++;
+    if (server.quiet)
+        return;
+    say("accept: fd %d is %s, the client is %s", fd, endpoint_text(&local).s,
+        endpoint_text(peer).s);
+    say_counts();
+}
+
+/* Accepts clients that are pending; at most 64 in a row, because the others have to be served. */
+static void accept_pending(const char *where)
+{
+    for (int i = 0; i < 64; i++) {
+        struct endpoint peer = {.length = 0};
+        socklen_t length = sizeof peer.in6;
+        int fd = accept(server.listener, &peer.sa, &length);
+        peer.length = length;
+        if (fd >= 0) {
+            add_client(fd, &peer);
+            continue;
+        }
+        switch (errno) {
+        case EAGAIN: /* none is pending any more */
+            if (server.out_of_descriptors)
+                watch_listener(true);
+            return;
+        case EINTR:
+            return;
+        case EMFILE:  /* this process may have no more descriptors, */
+        case ENFILE:  /* or the whole machine has run out of them; */
+        case ENOBUFS: /* or the kernel has no memory. Clients stay pending: they are connected, and
+                       */
+        case ENOMEM:  /* nothing is lost. Say it once, and go on with those that are accepted. */
+            if (server.out_of_descriptors)
+                return;
+            complain(errno, "accept on %s: out of %s: clients wait until another one leaves", where,
+                     errno == EMFILE || errno == ENFILE ? "descriptors" : "memory");
+            watch_listener(false);
+            return;
+        case EBADF:
+        case EINVAL:
+        case ENOTSOCK:
+        case EOPNOTSUPP:
+        case EFAULT:
+            die("accept on %s", where);
+        default: /* ECONNABORTED, for example: this client has gone while it was pending */
+            continue;
+        }
+    }
+}
+
+/* Receives what a client has sent, and sends it back. */
+static void send_back(int fd)
+{
+    static char buf[16384];
+    struct client *client = &server.clients[fd];
+
+    /* 5. What has it sent? A reset is the end of one client, not of the server. 0 bytes: it has
+     *    finished, and everything has been sent back to it. */
+    ssize_t n = recv(fd, buf, sizeof buf, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        drop_client(fd, n < 0 ? errno : 0);
+        return;
+    }
+
+    /* 6. Send it back. When the client does not read, the send buffer is full: send() takes a part
+     *    of the bytes, or nothing (EAGAIN). Keep the rest until there is room again. */
+    ssize_t sent = send(fd, buf, (size_t)n, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+        drop_client(fd, errno);
+        return;
+    }
+    if (sent < 0)
+        sent = 0;
+    if (sent == n)
+        return;
+    client->out_pos = 0;
+    client->out_len = (size_t)(n - sent);
+    client->out = malloc(client->out_len);
+    if (client->out == NULL) {
+        drop_client(fd, ENOMEM);
+        return;
+    }
+    memcpy(client->out, buf + sent, client->out_len);
+    if (!watch(fd, OUTPUT))
+        drop_client(fd, errno);
+}
+
+/* Sends what is pending for a client. */
+static void send_pending(int fd)
+{
+    struct client *client = &server.clients[fd];
+
+    /* 7. There is room again: send the rest, or as much of it as there is room for. */
+    ssize_t n =
+        send(fd, client->out + client->out_pos, client->out_len - client->out_pos, MSG_NOSIGNAL);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR)
+            drop_client(fd, errno);
+        return;
+    }
+    client->out_pos += (size_t)n;
+    if (client->out_pos < client->out_len)
+        return;
+    free(client->out);
+    client->out = NULL;
+    if (!watch(fd, INPUT))
+        drop_client(fd, errno);
+}
+
+/* Serves a client whose socket is ready. A client is in one of two states:
+ *
+ *                     send() took only a part
+ *     +-----------+ ---------------------------> +-----------+
+ *     |  reading  |                              |  sending  |
+ *     +-----------+ <--------------------------- +-----------+
+ *     out == NULL         the rest is sent       out != NULL
+ *     watched for INPUT                          watched for OUTPUT
+ *
+ * reading: it has sent bytes: send them back. It has finished, or it has gone: drop it.
+ * sending: there is room: send more of the rest. It has gone: drop it. Nothing is received from it
+ *          meanwhile: so the server keeps at most sizeof buf bytes for it; then the buffers of the
+ *          kernel fill up, and the client's own send() waits. */
+static void serve(int fd)
+{
+    if (server.clients[fd].out == NULL)
+        send_back(fd);
+    else
+        send_pending(fd);
+}
+
+/* Closes the socket of a client. `error` says why it has gone; 0: it has finished, or the server
+ * ends. */
+static void drop_client(int fd, int error)
+{
+    struct text peer = endpoint_text(&server.clients[fd].peer);
+    free(server.clients[fd].out);
+    server.clients[fd] = (struct client){.peer.length = 0};
+    server.client_count--;
+    /* epoll forgets what is closed. (Not while a copy of the descriptor is open, made by dup() or
+     * fork(): then it still reports fd, unless EPOLL_CTL_DEL comes before close().) */
+    close(fd);
+    if (server.quiet)
+        return;
+    if (error != 0)
+        say("close: fd %d, the client %s has gone: %s (%s)", fd, peer.s, strerror(error),
+            errno_name(error).s);
+    else if (stop_requested)
+        say("close: fd %d, disconnecting the client %s", fd, peer.s);
+    else
+        say("close: fd %d, the client %s has finished", fd, peer.s);
+    say_counts();
 }

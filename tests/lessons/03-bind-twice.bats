@@ -302,6 +302,8 @@ row() {
     (($(cat "$log/pairs" "$log/no-ipv6" | wc -l) >= 15))
     [[ $(grep -cv '^$' "$log/other") == 4 ]]
     [[ -z $(sort "$log/pairs" | uniq -d) ]]
+    # They fit on a terminal of 80 columns.
+    run ! grep -E '.{80}' <<<"$output"
     both # else the rest of the table is not tested
 }
 

@@ -201,7 +201,7 @@ waits() {
         print "the others wait\n"; cue();
         for ($n .. 39) { close $s[$_ - $n]; get($s[$_], 5) eq "hello" or die }
         print "all served\n"'
-    saw server EMFILE
+    saw server ': out of descriptors: clients wait until another one leaves: .* \(EMFILE\)$'
     let_in=$(grep -c '^accept: ' "$log/server")
     ((10 <= let_in && let_in <= 16))
     shown "^ESTAB .* $at " 40
@@ -253,6 +253,8 @@ close: fd 3, the listener" ]]
             [[ $status == 0 ]]
             [[ $(tail -n 1 "$log/server") == "close: fd 3, the listener" ]]
             [[ $(told_sockets) == "" ]]
+            all=$((${#clients} > 0 ? 4 : 0))
+            [[ $(grep -c '^close: .*, disconnecting the client ' "$log/server") == "$all" ]]
         done
         saw clients '^end' # they have seen the end of their connections
     done
