@@ -35,6 +35,7 @@ static struct server {
     bool quiet, out_of_descriptors;
 } server;
 
+static void run(const char *where);
 static void watch_listener(bool on);
 static bool watch(int fd, unsigned events);
 static bool make_room(int fd);
@@ -74,7 +75,22 @@ int main(int argc, char **argv)
     /*    From here on no failure of one client ends the server, and a terminal or pipe that takes
      *    no more lines does not stop it. */
     log_waits = false;
+    run(name.s);
 
+    for (int fd = 0; fd < server.room; fd++)
+        if (server.clients[fd].peer.length > 0)
+            drop_client(fd, 0);
+    free(server.clients);
+    free(server.pfds);
+    if (close(server.listener) < 0)
+        die("close fd %d", server.listener);
+    say("close: fd %d, the listener\n", server.listener);
+    return 0;
+}
+
+/* Serves clients until the user ends the server. */
+static void run(const char *where)
+{
     while (!stop_requested) {
         /* 2. Wait for all sockets at once. Out of descriptors, this does not include the listener;
          *    but accept() is tried again when another socket is ready, and after a second. */
@@ -98,18 +114,8 @@ int main(int argc, char **argv)
 
         /* 4. Accept new ones. (Last: they may get the descriptors of clients dropped above.) */
         if (pending)
-            accept_pending(name.s);
+            accept_pending(where);
     }
-
-    for (int fd = 0; fd < server.room; fd++)
-        if (server.clients[fd].peer.length > 0)
-            drop_client(fd, 0);
-    free(server.clients);
-    free(server.pfds);
-    if (close(server.listener) < 0)
-        die("close fd %d", server.listener);
-    say("close: fd %d, the listener\n", server.listener);
-    return 0;
 }
 
 /* Watches the listener, or, when the server is out of descriptors, ignores it: it would be ready
