@@ -2,21 +2,30 @@
 # shellcheck disable=SC2154 # log, pid: helpers.bash sets them
 load ../lib/helpers
 
-setup() {
-    # As the Makefile names them: lessons/06-accept-one/accept-one.c is bin/06-accept-one.
+# usage[PROGRAM]   the first line of what it says to --help. As the Makefile names them,
+# lessons/06-accept-one/accept-one.c is bin/06-accept-one.
+setup_file() {
     local source number
-    programs=()
-    with_endpoint=() # those that take HOST:PORT, the others take no argument but options
-    declare -gA usage=()
+    declare -A usage=()
     for source in lessons/*/*.c; do
         number=${source#lessons/}
         number=${number%%-*}
         source=${source##*/}
         [[ $source != exercise.c ]] || continue
         source=bin/$number-${source%.c}
-        programs+=("$source")
         read -r "usage[$source]" < <("$source" --help)
-        [[ ${usage[$source]} != *HOST:PORT* ]] || with_endpoint+=("$source")
+    done
+    declare -p usage | sed '1s/^declare/declare -g/' >"$BATS_FILE_TMPDIR/usage"
+}
+
+setup() {
+    source "$BATS_FILE_TMPDIR/usage"
+    local program
+    programs=()
+    with_endpoint=() # those that take HOST:PORT, the others take no argument but options
+    for program in "${!usage[@]}"; do
+        programs+=("$program")
+        [[ ${usage[$program]} != *HOST:PORT* ]] || with_endpoint+=("$program")
     done
     ((${#programs[@]} >= 7))
 }
@@ -346,7 +355,7 @@ END
     unset MAKEFLAGS MAKELEVEL
     run -0 make -n tour-6
     [[ $output == *"common/play lessons/06-accept-one/README.md"* ]]
-    for number in 99 0 x; do
+    for number in 100 0 x; do
         run -2 make -n "tour-$number"
         [[ $output == *"There is no lesson $number"* ]]
     done

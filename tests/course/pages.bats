@@ -17,7 +17,9 @@ nothing_noted() {
 
 @test "make tour plays every transcript of every lesson, and each comes out as written" {
     run make -s tour </dev/null
-    echo "$output"
+    # Of hundreds of lines only those before and after one that differs, and the end.
+    grep -aF -B 12 -A 7 ": not as written" <<<"$output" || :
+    tail -n 8 <<<"$output"
     ((status == 0))
     all_accounted_for lessons/*/README.md
     for page in lessons/*/README.md; do

@@ -44,6 +44,14 @@ needs() {
     done
 }
 
+# quickly COMMAND...   runs a function without bats' trace of each of its commands, which is there for
+# the line of a failure, and takes a hundred times as long as the command does.
+quickly() {
+    local -
+    set +T
+    "$@"
+}
+
 # start NAME COMMAND...   starts a program in the background. What it says goes to $log/NAME, what
 # is written to $log/NAME.in it reads (there is no end of input). $pid is its process id, and that of
 # its process group: what it starts ends with it, at the end of the test.
@@ -84,6 +92,9 @@ lines_of() {
 # saw NAME PATTERN [COUNT]   waits until NAME has said COUNT lines (1) that match the regular
 # expression; fails, and shows what it said, when that does not come within $patience seconds.
 saw() {
+    quickly wait_for_lines "$@"
+}
+wait_for_lines() {
     local deadline=$((SECONDS + patience)) tries=0
     until lines_of "$1" "$2" && ((REPLY >= ${3:-1})); do
         if ((SECONDS > deadline)); then
@@ -97,6 +108,9 @@ saw() {
 
 # eventually COMMAND...   waits until the command succeeds, $patience seconds at most.
 eventually() {
+    quickly wait_for_success "$@"
+}
+wait_for_success() {
     local deadline=$((SECONDS + patience)) tries=0
     until "$@"; do
         if ((SECONDS > deadline)); then
@@ -110,6 +124,9 @@ eventually() {
 # ended PID   waits until a started program has ended, $patience seconds at most; its status is in
 # $status.
 ended() {
+    quickly wait_for_the_end "$@"
+}
+wait_for_the_end() {
     local deadline=$((SECONDS + patience)) tries=0
     while kill -0 "$1" 2>/dev/null; do
         if ((SECONDS > deadline)); then
@@ -175,6 +192,9 @@ trap 'end_started; exit 129' HUP # the terminal has gone
 
 # end_started   does that. (A file with a teardown of its own calls it in there.)
 end_started() {
+    quickly end_all_started
+}
+end_all_started() {
     local p tries=0 left
     for p in "${started[@]}"; do
         kill -KILL -- "-$p" "$p" 2>/dev/null || :

@@ -18,7 +18,14 @@ cue() {
 # shown PATTERN [COUNT]   do exactly COUNT lines (1) of `ss -tan` match? A line is
 # STATE RECV-Q SEND-Q LOCAL PEER, with one blank between.
 shown() {
-    (($(ss -Htan | sed -E 's/ +/ /g; s/ $//' | grep -cE -e "$1") == ${2:-1}))
+    quickly count_sockets "$@"
+}
+count_sockets() {
+    local fields count=0
+    while read -ra fields; do
+        [[ ! "${fields[*]}" =~ $1 ]] || ((++count))
+    done < <(ss -Htan)
+    ((count == ${2:-1}))
 }
 
 # sockets_of PID   the TCP sockets of a process, as ss has them, in the order of their descriptors:
