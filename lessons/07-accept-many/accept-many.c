@@ -15,19 +15,19 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What a socket can be watched for: room to send is OUTPUT. */
+/* What a socket is watched for: something to receive or to accept, or room to send. */
 enum { NOTHING = 0, INPUT = POLLIN, OUTPUT = POLLOUT };
 
 /* What the server keeps of a client. */
 struct client {
-    struct endpoint peer; /* its length is 0 where no client has this descriptor */
-    char *out;            /* output that is pending, of a client that does not read; or NULL */
-    size_t out_pos, out_len;
+    struct endpoint peer;    /* its length is 0 where no client has this descriptor */
+    char *out;               /* pending output, for a client that does not read; or NULL */
+    size_t out_pos, out_len; /* out[out_pos] is the next byte to send, out_len is the end */
 };
 
 static struct server {
     int listener;
-    struct pollfd *pfds; /* pfds[fd] is what poll() waits for, from the listener to nfds - 1 */
+    struct pollfd *pfds; /* pfds[fd] is what poll() waits for; all from nfds on are unused */
     int nfds;
     struct client *clients; /* clients[fd] is the client of that descriptor */
     int room;               /* for that many descriptors */

@@ -15,14 +15,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* What a socket can be watched for: room to send is OUTPUT. */
+/* What a socket is watched for: something to receive or to accept, or room to send. */
 enum { NOTHING = 0, INPUT = EPOLLIN, OUTPUT = EPOLLOUT };
 
 /* What the server keeps of a client. */
 struct client {
-    struct endpoint peer; /* its length is 0 where no client has this descriptor */
-    char *out;            /* output that is pending, of a client that does not read; or NULL */
-    size_t out_pos, out_len;
+    struct endpoint peer;    /* its length is 0 where no client has this descriptor */
+    char *out;               /* pending output, for a client that does not read; or NULL */
+    size_t out_pos, out_len; /* out[out_pos] is the next byte to send, out_len is the end */
 };
 
 static struct server {
