@@ -121,7 +121,8 @@ lint: ## look for mistakes in C and shell sources (clang-format, clang-tidy, cpp
 	    shellcheck:shellcheck
 	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/slow/*.c tests/slow/fuzz/*.c tests/solutions/*.c
 	cppcheck --quiet --std=c11 --enable=warning,style,performance,portability --inline-suppr \
-	    --suppress=missingIncludeSystem --error-exitcode=1 -Icommon common lessons tests/solutions
+	    --suppress=missingIncludeSystem --error-exitcode=1 --force \
+	    -D_Noreturn='__attribute__((noreturn))' -Icommon common lessons tests/solutions
 	printf '%s\n' common/*.c lessons/*/*.c tests/slow/*.c tests/solutions/*.c | xargs -P "$$(nproc)" -I % \
 	    clang-tidy --quiet % -- -std=c17 -D_POSIX_C_SOURCE=200809L -Icommon 2>/dev/null
 	shellcheck --exclude=SC2034,SC2154 $(scripts) # variables cross files here: `load helpers`
@@ -146,7 +147,7 @@ $(fuzzed): fuzz-%: | bin
 exercises   := $(foreach e,$(wildcard lessons/*/exercise.c),$(basename $(call program_of,$e)))
 for_checks  := $(wildcard tests/exercises/*[!0-9].* tests/exercises/check tests/lib/*)
 check_tools := bats:bats ip:iproute2 ss:iproute2 perl:perl-base
-scripts     += $(wildcard tests/exercises/*.ba* tests/exercises/check tests/exercises/progress) \
+scripts     += tests/exercises/check tests/exercises/progress \
                tests/solutions/run
 
 bin/%-exercise: $$(wildcard lessons/$$*-*/exercise.c) bin/common.o

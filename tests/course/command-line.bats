@@ -19,6 +19,7 @@ setup_file() {
 }
 
 setup() {
+    # shellcheck disable=SC1091 # made by setup_file
     source "$BATS_FILE_TMPDIR/usage"
     local program
     programs=()

@@ -7,7 +7,7 @@ load ../lib/peers
 # in_steps NAME HOST:PORT   runs the program, and stops it after each line that it says, N: then
 # ss -tanp goes to $log/NAME.N; its calls to $log/NAME.calls, what it says to $log/NAME.
 in_steps() {
-    local name=$1 n=0 calls line part= deadline=$((SECONDS + 2 * patience))
+    local name=$1 n=0 calls line part="" deadline=$((SECONDS + 2 * patience))
     shift
     echo "$1" >"$log/$name.at"
     mkfifo "$log/$name.trace"
