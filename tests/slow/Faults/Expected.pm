@@ -123,6 +123,7 @@ our @rules = (
     ['', '^close', '', 'never', 'there is nothing that could be done'],
     ['^02', '/proc/', '', 'shows', 'they are only told', 'this kernel does not tell'],
 
+    ['^03-bind-twice table', '^(fcntl|getsockopt) <socket>', '', 'ends', 'connect_to() makes them', 'connect \S+'],
     ['^03-bind-twice table', '^socket AF_INET6', '', 'without', 'a machine may have no IPv6'],
     ['^03-bind-twice table', '^(socket|bind|listen)', '', 'tells', 'the table shows the answers'],
 
@@ -133,7 +134,8 @@ our @rules = (
     ['^04', '^getdents64', '', 'ends', '', 'readdir /proc\S*'],
     ['^04', '^(newfstatat|fstat) </proc//fd>', 'ENOMEM', 'ends', '', 'opendir /proc/\d+/fd'],
     ['^04', '/proc//(fd|comm)|^readlink', '', 'without', 'it has ended, or is not ours to look at'],
-    ['^04|^09|^10', '^poll NULL', '', 'without', 'it only lets a moment pass'],
+    ['^04.* watch', '^ppoll', '', 'without', 'it only lets a moment pass'],
+    ['^09|^10', '^poll NULL', '', 'without', 'it only lets a moment pass'],
 
     # 05 waits for nobody but in poll(). A name can have more than one address.
     ['^05-connect name', '^(?!shutdown)', '', 'ends or says',
@@ -152,6 +154,8 @@ our @rules = (
     # Servers.
     ['^0[36789]|^1', '^accept', 'ECONNABORTED', 'goes on', 'one client has given up'],
     ['^(07|11-ten)', '^(fcntl|getsockname) <socket>', '', 'ends, then loses', 'the listener; one client'],
+    ['^06', '^sendto', 'EAGAIN', 'goes on', 'wait_for() says when'],
+    ['^11-ten', '^epoll_ctl .*_ADD', 'EEXIST', 'never', 'watch() takes it as: _MOD; see pieces'],
     ['^11-ten', '^epoll_ctl .*_ADD', '', 'ends, then loses', 'the listener; one client'],
     ['^11-ten.* full', '^epoll_ctl .*_MOD', '', 'ends', 'that is the listener'],
     ['^11-ten', '^epoll_ctl .*_MOD', '', 'loses', 'that client only'],

@@ -141,7 +141,8 @@ sub plain {
         s/\bport \d{4,5}\b/port/g;
         s/:\d{4,5}\b/:PORT/g;
         s/\bpid \d+/pid N/g;
-        s/(pid N "perl")(, \1)+/$1/g; # the peers share their sockets
+        s/\b\d+ perl\b/N perl/g;
+        s/(N perl)(, \1)+/$1/g; # the peers share their sockets
         s/ +/ /g;
         if ($s->{program} eq '11-crowd') { # how many, how fast: a matter of time
             s/^(talked|rate|latency)\K: .*//gm;
@@ -183,7 +184,7 @@ sub shape {
         s/\b0<[^>]*>/STDIN/, s/\b1<[^>]*>/STDOUT/, s/\b2<[^>]*>/STDERR/;
         s/\b\d+<(socket|pipe):[^>]*>/<$1>/g;
         s/AT_FDCWD<[^>]*>/AT/;
-        s/^\[[^\]]*\], 1, 1000$/STDOUT/ if $name eq 'poll'; # of say(): strace -s 0 leaves out which
+        s/^\[[^\]]*\], 1, (1000|0)$/STDOUT/ if $name eq 'poll'; # of say(): strace -s 0 leaves out which
         s/\d+<([^>]*)>/<$1>/g;
         1 while s/\{[^{}]*\}|\[[^\[\]]*\]//g; # structs, arrays
         s/"[^"]*"(\.\.\.)?//g if $name !~ /open|stat|access|link/;
