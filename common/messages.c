@@ -191,7 +191,7 @@ struct text errno_name(int error)
         NAME(ENOSPC),          NAME(ENOSYS),       NAME(ENOTCONN),   NAME(ENOTSOCK),
         NAME(ENXIO),           NAME(EOPNOTSUPP),   NAME(EPERM),      NAME(EPIPE),
         NAME(EPROTO),          NAME(EPROTOTYPE),   NAME(EROFS),      NAME(ETIMEDOUT),
-        NAME(EPROTONOSUPPORT),
+        NAME(EPROTONOSUPPORT), NAME(EBADMSG),
     };
 #undef NAME
     struct text text = {""};

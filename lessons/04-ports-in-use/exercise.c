@@ -72,10 +72,10 @@ static int say_listeners(const char *table, long port)
 }
 
 /* Says which programs have the socket with this inode, a line for each; "-" where that is not to be
- * known. As in ports-in-use.c, step 3. */
+ * known. As in read_process(), common/proc_net.c. */
 static void say_owners(unsigned long inode)
 {
-    char wanted[64], path[64], link[64], name[64];
+    char wanted[64], path[64], target[64], name[64];
     bool known = false;
     snprintf(wanted, sizeof wanted, "socket:[%lu]", inode);
     DIR *processes = opendir("/proc");
@@ -88,9 +88,9 @@ static void say_owners(unsigned long inode)
             continue; /* no process, or one of another user */
         bool has_it = false;
         for (struct dirent *d; !has_it && (d = readdir(descriptors)) != NULL;) {
-            ssize_t n = readlinkat(dirfd(descriptors), d->d_name, link, sizeof link - 1);
-            link[n > 0 ? n : 0] = '\0';
-            has_it = strcmp(link, wanted) == 0;
+            ssize_t n = readlinkat(dirfd(descriptors), d->d_name, target, sizeof target - 1);
+            target[n > 0 ? n : 0] = '\0';
+            has_it = strcmp(target, wanted) == 0;
         }
         closedir(descriptors);
         if (!has_it)

@@ -254,6 +254,8 @@ B| pid 4243
 B> I am 4243.
 C$ kill 4242
 A? 143
+D$ bash -c 'echo "pid $$; $$ bash, $((4000000 + $$))"'
+D| pid 4250; 4250 bash, 4299
 END
     is_right
 }

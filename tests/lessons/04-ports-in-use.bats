@@ -17,13 +17,13 @@ fi
 listing() {
     perl -ne 'if (/^sockets: (\d+), listening: (\d+)$/ && $. > 1 && eof) {
             print "counted $1 and $2, not $n and $l\n" if $1 != $n || $2 != $l;
-        } elsif (/^  state +Recv-Q +Send-Q +local endpoint +peer.s endpoint +program$/ && $. == 1) {
+        } elsif (/^ state +Recv-Q +Send-Q +local endpoint +peer.s endpoint +program$/ && $. == 1) {
             ($n, $l) = (0, 0);
         } elsif (my ($state, $in, $out, $local, $peer, $waits, $who) =
-                /^  (\S+) +(\d+) +(\d+) (\S+) +(\S+)(?: \((\d+) waiting\))? +(\S.*)$/) {
+                /^ (\S+) +(\d+) +(\d+) (\S+) +([^\s,]+)(?:, (\d+) waiting)? +(\S.*)$/) {
             print "for $local: $waits waiting\n" if ($state eq "LISTEN") * $in != ($waits // 0);
             ($out, $l) = ("-", $l + 1) if $state eq "LISTEN";
-            my @who = sort map { /^pid (\d+) "(.*)"$/ ? "$1/$2" : $_ } split /, /, $who;
+            my @who = sort map { /^(\d+) (\S+)$/ ? "$1/$2" : $_ } split /, /, $who;
             print "$state $in $out $local $peer @who\n";
             $n++;
         } else { print "not to be read: $_" }' | LC_ALL=C sort
@@ -203,7 +203,7 @@ setup() {
     agrees
     has 1 "^LISTEN 2 - $at none $server/06-accept-one$"
     has 1 "^ESTABLISHED 5 0 $at 127.0.0.1:[0-9]+ -$" # no program has it yet
-    grep -qE "^  LISTEN +2 +5? *[0-9]* +$at +none \(2 waiting\) " "$log/said"
+    grep -qE "^ LISTEN +2 +0 +$at +none, 2 waiting " "$log/said"
 }
 
 @test "claim 8: PORT: only the sockets that have it, at either end" {
@@ -266,7 +266,7 @@ setup() {
 
 @test "a program's name is shown quoted and escaped, all of it" {
     local name
-    for name in $'\e[31m\a\x9b1m"\\' $'a\nb' $'x, pid 1 "y' ''; do
+    for name in $'\e[31m\a\x9b1m"\\' $'a\nb' $'x, 1 y' '' 'x y'; do
         peer named 'my $s = owner($ARGV[0]); listen $s, 5;
             open my $f, ">", "/proc/self/comm" or die $!; syswrite $f, "$ARGV[1]\0" or die $!;
             close $f; print "ready\n"; cue()' "$at" "$name"
@@ -276,7 +276,7 @@ setup() {
         [[ $output != *[!$'\n'\ -~]* ]]
         name=${name//\\/\\\\} name=${name//\"/\\\"} name=${name//$'\n'/\\n}
         name=${name//$'\e'/\\x1b} name=${name//$'\a'/\\x07} name=${name//$'\x9b'/\\x9b}
-        [[ ${lines[1]} == *" none "*" pid $pid \"$name\"" ]]
+        [[ ${lines[1]} == *" none "*" $pid \"$name\"" ]]
         kill "$pid"
         ended "$pid"
     done
@@ -339,6 +339,18 @@ END
     [[ $output == "04-ports-in-use: open /proc/net/tcp: No such file or directory (ENOENT)" ]]
 }
 
+@test "a line fits into 79 columns, with both endpoints on 127.0.0.1 and a pid of any length" {
+    start server bin/06-accept-one "$at"
+    saw server '^listen'
+    peer client 'my $s = connected($ARGV[0]); print "in\n"; cue()' "$at"
+    saw client '^in'
+    saw server 'connected$'
+    bin/04-ports-in-use "$port" >"$log/said"
+    cat "$log/said"
+    (($(grep -cE ' [0-9]+ (06-accept-one|perl)$' "$log/said") == 3))
+    run ! grep -E '.{80}' <(sed -E 's/ [0-9]+ ([^ ]+)$/ 4194304 \1/' "$log/said") # the largest pid
+}
+
 @test "a PORT that is none is refused, status 2" {
     local words
     for words in 80x 0 65536 -1 "" " 80" +80 127.0.0.1:80 99999999999999999999 \
@@ -374,12 +386,12 @@ tables() {
     saw watch '^sockets: 3, listening: 1'
     # What the kernels and the server have made of it may come a look later: SYN_SENT before
     # ESTABLISHED, and that before accept, and after.
-    saw watch "^\+ ESTABLISHED +0 +0 $at +$client "
-    saw watch "^\+ ESTABLISHED +0 +0 $client +$at "
-    sed -n '/^$/,$p' "$log/watch" | grep -qE '^  LISTEN '
+    saw watch "^\+ESTABLISHED +0 +0 $at +$client "
+    saw watch "^\+ESTABLISHED +0 +0 $client +$at "
+    sed -n '/^$/,$p' "$log/watch" | grep -qE '^ LISTEN '
 
     cue client # 07 closes its end, too: client's end to TIME_WAIT
-    saw watch "^\+ TIME_WAIT +0 +0 $client +$at +-$"
+    saw watch "^\+TIME_WAIT +0 +0 $client +$at +-$"
     kill "$watch"
     ended "$watch"
     [[ $status == 0 ]]
@@ -395,8 +407,8 @@ tables() {
     watch=$pid
     saw watch '^sockets: 3, listening: 1'
     cue both
-    saw watch "^\+ FIN_WAIT2 +0 +0 $client +$at "
-    saw watch "^\+ CLOSE_WAIT +[01] +0 $at +$client "
+    saw watch "^\+FIN_WAIT2 +0 +0 $client +$at "
+    saw watch "^\+CLOSE_WAIT +[01] +0 $at +$client "
     kill -INT "$watch"
     ended "$watch"
     [[ $status == 0 ]]

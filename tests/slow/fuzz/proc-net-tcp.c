@@ -3,12 +3,10 @@
  * folder proc-net-tcp/. A property that does not hold ends it, and so does all that the sanitizers
  * find. */
 #define _GNU_SOURCE /* as stop.c does, for ppoll() */
-#define main        main_of_the_lesson
-#include "../../../lessons/04-ports-in-use/ports-in-use.c"
-#undef main
 #include "../../../common/arguments.c"
 #include "../../../common/endpoints.c"
 #include "../../../common/messages.c"
+#include "../../../common/proc_net.c"
 #include "../../../common/sockets.c"
 #include "../../../common/stop.c"
 
@@ -23,7 +21,8 @@ static void must(bool holds, const char *property, const char *line)
 
 /* Writes a row's line as the kernel does: what is an address in memory is printed as one number of
  * this machine, or four. Returns how much of the line has fields of fixed length. */
-static int put_line(const struct row *row, const struct endpoint *peer, char *line, size_t room)
+static int put_line(const struct socket_row *row, const struct endpoint *peer, char *line,
+                    size_t room)
 {
     bool six = row->local.length == sizeof row->local.in6;
     char text[2][40] = {"", ""};
@@ -36,26 +35,26 @@ static int put_line(const struct row *row, const struct endpoint *peer, char *li
         sprintf(text[i] + strlen(text[i]), ":%04X", endpoint_port(end));
     }
     int fixed = snprintf(line, room, "   7: %s %s %02X %08X:%08X", text[0], text[1], row->state,
-                         row->unsent, row->unread);
+                         row->send_q, row->recv_q);
     snprintf(line + fixed, room - (size_t)fixed,
              " 02:00000A3C 00000003  1000        0 %lu 2 0000000000000000 20 4 30 10 -1\n",
              row->inode);
     return fixed;
 }
 
-static bool same_row(const struct row *a, const struct row *b)
+static bool same_row(const struct socket_row *a, const struct socket_row *b)
 {
     return same_endpoint(&a->local, &b->local) && same_endpoint(&a->peer, &b->peer) &&
-           a->state == b->state && a->unread == b->unread && a->unsent == b->unsent &&
+           a->state == b->state && a->recv_q == b->recv_q && a->send_q == b->send_q &&
            a->inode == b->inode;
 }
 
 /* A line that is understood says what its row says: written again, it has the same beginning. */
 static void try_line(const char *line)
 {
-    struct row row;
+    struct socket_row row;
     char again[400];
-    if (!read_row(line, &row))
+    if (!parse_socket_row(line, &row))
         return;
     struct endpoint peer = row.peer;
     int fixed = put_line(&row, &peer, again, sizeof again) - 5;
@@ -72,12 +71,13 @@ static void try_row(const uint8_t *data, size_t size)
     struct {
         uint8_t addresses[2][16];
         in_port_t ports[2];
-        unsigned unread, unsent;
+        unsigned recv_q, send_q;
         unsigned long inode;
         uint8_t state, six, place;
     } any = {.six = 0};
     memcpy(&any, data, size < sizeof any ? size : sizeof any);
-    struct row row = {.state = 1 + any.state % 12U, .unread = any.unread, .unsent = any.unsent};
+    struct socket_row row = {
+        .state = 1 + any.state % 12U, .recv_q = any.recv_q, .send_q = any.send_q};
     row.inode = any.inode;
     struct endpoint *ends[] = {&row.local, &row.peer};
     for (int i = 0; i < 2; i++)
@@ -96,18 +96,18 @@ static void try_row(const uint8_t *data, size_t size)
     if (any.ports[1] == 0)
         row.peer.length = 0;
 
-    struct row read;
+    struct socket_row read;
     char line[400];
     int fixed = put_line(&row, &peer, line, sizeof line);
-    must(read_row(line, &read), "every row is read", line);
+    must(parse_socket_row(line, &read), "every row is read", line);
     must(same_row(&row, &read), "every row is read as what it is", line);
 
     char *place = line + 5 + any.place % (fixed - 5), spoilt = *place;
     *place = spoilt == '0' ? 'g' : spoilt == 'A' ? 'a' : '-';
-    must(!read_row(line, &read), "with a wrong character it is not understood", line);
+    must(!parse_socket_row(line, &read), "with a wrong character it is not understood", line);
     *place = spoilt;
     memmove(place, place + 1, strlen(place));
-    must(!read_row(line, &read), "with a character less it is not understood", line);
+    must(!parse_socket_row(line, &read), "with a character less it is not understood", line);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

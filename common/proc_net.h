@@ -1,0 +1,80 @@
+/* proc_net.h - the kernel's table of TCP sockets, and the processes that have them (proc(5)).
+ * Lesson 04 explains both. Linux only. */
+#ifndef PROC_NET_H
+#define PROC_NET_H
+
+#include "endpoints.h"
+
+/* One socket: a line of /proc/net/tcp or tcp6. The fields have the names that `ss` gives them. */
+struct socket_row {
+    struct endpoint local;
+    struct endpoint peer; /* its length is 0 where there is none, as in a listener */
+    unsigned state;       /* 1 to 12, the kernel's number: tcp_state_name() has its name */
+    unsigned recv_q;      /* bytes that have arrived and that the program has not read yet; of a
+                           * listener: the number of connections that wait to be accepted */
+    unsigned send_q;      /* bytes sent that the peer has not confirmed yet; of a listener: 0 */
+    unsigned long inode;  /* the socket's number in the kernel; 0 where no program has it */
+};
+
+enum { PROBLEM_ROOM = 600 };
+
+/* The TCP sockets of a network. */
+struct sockets {
+    struct socket_row *rows; /* in the order of compare_sockets() */
+    size_t count, room;
+    char problem[PROBLEM_ROOM]; /* what failed, for die(): "open /proc/net/tcp" */
+};
+
+/* Reads the tables "tcp" and "tcp6" in a folder: "/proc/net" for the network of this process,
+ * "/proc/4242/net" for the network of process 4242. (A kernel without IPv6 has no tcp6. That is not
+ * an error.) A socket is in *sockets once, even where the kernel has listed it twice.
+ * Returns 0: free_sockets() frees what it has read. Or -1 with errno and sockets->problem, and
+ * nothing to be freed. errno is EBADMSG where a line is not as proc(5) describes it (the problem
+ * names the file and the line), ENOMEM, or what open(2) or read(2) failed with. */
+int read_sockets(const char *folder, struct sockets *sockets);
+void free_sockets(struct sockets *sockets);
+
+/* Reads one line of such a table into *row. Returns false where the line is not as proc(5)
+ * describes it; then *row has no meaning. */
+bool parse_socket_row(const char *line, struct socket_row *row);
+
+/* The order of rows, for qsort(3) and bsearch(3): sockets without a peer come first, then IPv4
+ * before IPv6, then by port, address, peer and inode. Returns a number below, equal to or above 0.
+ */
+int compare_sockets(const void *a, const void *b);
+
+/* Is this the endpoint in a row? (The table has no scopes, such as eth0 in [fe80::1%eth0]: they are
+ * not compared.) */
+bool is_endpoint_in_row(const struct endpoint *endpoint, const struct endpoint *in_row);
+
+/* A descriptor that is a socket, of TCP or of any other kind. */
+struct socket_owner {
+    unsigned long inode; /* of the socket, as in struct socket_row */
+    long pid;
+    int fd;
+    char name[64]; /* the program's name, any bytes; "" where we may not read it */
+};
+
+struct socket_owners {
+    struct socket_owner *owners; /* by inode, then by pid and descriptor */
+    size_t count, room;
+    char problem[PROBLEM_ROOM]; /* as in struct sockets */
+};
+
+/* Looks at the descriptors of all processes in a folder, "/proc". Only root sees those of other
+ * users: what we may not see is left out. A socket can have several owners, after fork() for
+ * example.
+ * Returns 0: free_socket_owners() frees what it has read. Or -1 with errno and owners->problem, and
+ * nothing to be freed. errno is ENOMEM, or what opendir(3) or readdir(3) failed with. */
+int read_socket_owners(const char *processes, struct socket_owners *owners);
+void free_socket_owners(struct socket_owners *owners);
+
+/* Returns the first owner of the socket with this inode; its others follow. NULL where we know of
+ * none. */
+const struct socket_owner *first_owner(const struct socket_owners *owners, unsigned long inode);
+
+/* Returns the next owner of the same socket, NULL after the last one. */
+const struct socket_owner *next_owner(const struct socket_owners *owners,
+                                      const struct socket_owner *owner);
+
+#endif
