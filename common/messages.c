@@ -39,7 +39,7 @@ int write_all(int fd, const void *data, size_t length)
     const char *next = data;
     int error = 0;
     while (length > 0 && error == 0) {
-        if (!has_room(fd, 0) && !wait_for(fd, POLLOUT)) {
+        if (!has_room(fd, 0) && (write_took_too_long || !wait_for(fd, POLLOUT))) {
             error = EINTR;
             break;
         }
@@ -50,7 +50,7 @@ int write_all(int fd, const void *data, size_t length)
         if (while_waiting != NULL)
             sigprocmask(SIG_SETMASK, while_waiting, &blocked);
         ssize_t n = write(fd, next, piece);
-        if (n < 0 && errno != EAGAIN && (errno != EINTR || stop_requested || write_took_too_long))
+        if (n < 0 && errno != EAGAIN && (errno != EINTR || write_took_too_long))
             error = errno;
         if (while_waiting != NULL)
             sigprocmask(SIG_SETMASK, &blocked, NULL);
@@ -271,7 +271,7 @@ void die(const char *format, ...)
 
 void stop_or_die(const char *format, ...)
 {
-    if (stop_requested)
+    if (errno == EINTR && stop_requested)
         exit(0);
     va_list values;
     va_start(values, format);

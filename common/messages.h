@@ -44,8 +44,8 @@ void wait_for_enter(void);
  * it is known what to try, a second line says it. */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Ends the program with status 0, without a word, if the user has asked for that (stop_requested);
- * otherwise as die() does. For calls that wait. */
+/* Ends the program with status 0, without a word, if the call was interrupted (EINTR) because the
+ * user ends the program (stop_requested); otherwise as die() does. For calls that wait. */
 _Noreturn void stop_or_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Ends the program with status 1 after one line on stderr, for what has no errno. */

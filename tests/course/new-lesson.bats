@@ -108,7 +108,7 @@ END
     run tests/slow/faults short --only '^99-empty'
     echo "$output"
     ((status == 1))
-    [[ $output == *"99-empty: no scenario: say in tests/slow/faults"* ]]
+    [[ $output == *"99-empty: no scenario: say in tests/slow/Fault/Scenarios.pm"* ]]
 }
 
 @test "the checklist of CONTRIBUTING.md names each file that the checks want" {

@@ -200,7 +200,7 @@ sub shape {
 
 # Makes the library that stands before the C library: fault.c.
 sub library {
-    system('cc', '-shared', '-fPIC', '-O1', '-o', "$folder/fault.so", 'tests/slow/Faults/fault.c', '-ldl')
+    system('cc', '-shared', '-fPIC', '-O1', '-o', "$folder/fault.so", 'tests/slow/Fault/fault.c', '-ldl')
         and die "cc: the library cannot be made\n";
 }
 
