@@ -265,7 +265,7 @@ ends_by() {
 
         for program in "${programs[@]}"; do
             unread "$program"
-            peer client 'for (1 .. 100) { talk(connected(), "hello") eq "hello" or die }
+            peer client 'for (1 .. 50) { talk(connected(), "hello") eq "hello" or die }
                 print "served\n"; cue(); get(my $s = connected(), 1)'
             saw client '^served'
             # Somebody reads again: the lines that are missing are counted.

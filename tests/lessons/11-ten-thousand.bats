@@ -63,7 +63,7 @@ stopped() {
     peer first 'my $s = connected(); put($s, "hello"); print get($s, 5), "\n"; cue()'
     saw first '^hello' # so that all that is needed for the first one has been touched
     before=$(memory_of "$server")
-    crowd --clients "$clients" --active 50
+    crowd --clients "$clients" --active 50 --seconds 0
     saw crowd '^connected: '
     kill -STOP "$crowd" # so that it does not end while we look
     eventually held $((clients + 1))
