@@ -15,19 +15,19 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What a socket can be watched for: room to send is OUTPUT. */
+/* What a socket is watched for: something to receive or to accept, or room to send. */
 enum { NOTHING = 0, INPUT = POLLIN, OUTPUT = POLLOUT };
 
 /* What the server keeps of a client. */
 struct client {
-    struct endpoint peer; /* its length is 0 where no client has this descriptor */
-    char *out;            /* output that is pending, of a client that does not read; or NULL */
-    size_t out_pos, out_len;
+    struct endpoint peer;    /* its length is 0 where no client has this descriptor */
+    char *out;               /* pending output, for a client that does not read; or NULL */
+    size_t out_pos, out_len; /* out[out_pos] is the next byte to send, out_len is the end */
 };
 
 static struct server {
     int listener;
-    struct pollfd *pfds; /* pfds[fd] is what poll() waits for, from the listener to nfds - 1 */
+    struct pollfd *pfds; /* pfds[fd] is what poll() waits for; all from nfds on are unused */
     int nfds;
     struct client *clients; /* clients[fd] is the client of that descriptor */
     int room;               /* for that many descriptors */
@@ -35,6 +35,7 @@ static struct server {
     bool quiet, out_of_descriptors;
 } server;
 
+static void run(const char *where);
 static void watch_listener(bool on);
 static bool watch(int fd, unsigned events);
 static bool make_room(int fd);
@@ -74,7 +75,22 @@ int main(int argc, char **argv)
     /*    From here on no failure of one client ends the server, and a terminal or pipe that takes
      *    no more lines does not stop it. */
     log_waits = false;
+    run(name.s);
 
+    for (int fd = 0; fd < server.room; fd++)
+        if (server.clients[fd].peer.length > 0)
+            drop_client(fd, 0);
+    free(server.clients);
+    free(server.pfds);
+    if (close(server.listener) < 0)
+        die("close fd %d", server.listener);
+    say("close: fd %d, the listener\n", server.listener);
+    return 0;
+}
+
+/* Serves clients until the user ends the server. */
+static void run(const char *where)
+{
     while (!stop_requested) {
         /* 2. Wait for all sockets at once. Out of descriptors, this does not include the listener;
          *    but accept() is tried again when another socket is ready, and after a second. */
@@ -98,18 +114,8 @@ int main(int argc, char **argv)
 
         /* 4. Accept new ones. (Last: they may get the descriptors of clients dropped above.) */
         if (pending)
-            accept_pending(name.s);
+            accept_pending(where);
     }
-
-    for (int fd = 0; fd < server.room; fd++)
-        if (server.clients[fd].peer.length > 0)
-            drop_client(fd, 0);
-    free(server.clients);
-    free(server.pfds);
-    if (close(server.listener) < 0)
-        die("close fd %d", server.listener);
-    say("close: fd %d, the listener\n", server.listener);
-    return 0;
 }
 
 /* Watches the listener, or, when the server is out of descriptors, ignores it: it would be ready

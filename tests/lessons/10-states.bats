@@ -41,8 +41,8 @@ in_steps() {
 setup_file() {
     log=$BATS_FILE_TMPDIR
     ! lacks strace || return 0
-    in_steps four "$at"
-    lacks ipv6 || in_steps six "[::1]:$port"
+    quickly in_steps four "$at"
+    lacks ipv6 || quickly in_steps six "[::1]:$port"
     teardown
 }
 

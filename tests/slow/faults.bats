@@ -10,11 +10,12 @@ setup() {
         skip "the sanitizers' own calls would be made to fail, too"
 }
 
-# faults KIND   tries all of that kind, and says how many; what was wrong is shown by bats.
+# faults KIND   tries all of that kind, and says how many; what was wrong is shown by bats. (Each in a
+# network of its own: what one kind leaves in TIME_WAIT, 04 would show to the next.)
 faults() {
     local much=(--quick) report=0
     [[ -z ${FAULTS_ALL:-} ]] || much=()
-    tests/slow/faults "$@" "${much[@]}" >"$log/report" || report=1
+    common/netns tests/slow/faults "$@" "${much[@]}" >"$log/report" || report=1
     cat "$log/report"
     echo "# $1: $(tail -n 1 "$log/report")" >&3
     ((report == 0))
