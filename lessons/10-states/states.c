@@ -35,7 +35,7 @@ static void reset_by_unread_data(void);
 static void reset_by_linger(void);
 static void killed_by_sigpipe(void);
 static void held_by_a_child(void);
-static void who_has_time_wait(void);
+static void side_in_time_wait(void);
 
 int main(int argc, char **argv)
 {
@@ -43,8 +43,9 @@ int main(int argc, char **argv)
                                        "Makes connections, ends them in several ways, and asks the "
                                        "kernel for both ends' states.",
                                        NULL, "HOST:PORT"));
-    /* Whoever starts a program may have it ignore signals (`trap '' PIPE` in a shell). Part 6 shows
-     * SIGPIPE; and where SIGCHLD is ignored, there is no waiting for a child (parts 6 and 7). */
+    /* The program may have been started with signals ignored (`trap '' PIPE` in a shell). Part 6
+     * shows SIGPIPE; and where SIGCHLD is ignored, there is no waiting for a child (parts 6 and 7).
+     */
     signal(SIGPIPE, SIG_DFL);
     signal(SIGCHLD, SIG_DFL);
     life();
@@ -53,40 +54,25 @@ int main(int argc, char **argv)
     reset_by_linger();
     killed_by_sigpipe();
     held_by_a_child();
-    who_has_time_wait();
+    side_in_time_wait();
     return 0;
 }
 
 /* ---- Asking for a state ---- */
 
-/* Looks for a socket in the kernel's table (lesson 04), where it stands, too, when no program has
- * it any more. Returns its state, or 0 where it is not there. */
+/* Looks for a socket in the kernel's table (lesson 04). It is there even when no program has it any
+ * more. Returns its state, or 0 where it is not in the table. */
 static unsigned state_in_table(const struct end *end)
 {
-    bool ipv4 = end->local.sa.sa_family == AF_INET;
-    unsigned state = 0, words[4];
-    char wanted[128] = " ", *next = wanted + 1, *line = NULL;
-    for (int i = 0; i < 2; i++) {
-        const struct endpoint *e = i == 0 ? &end->local : &end->peer;
-        memcpy(words, ipv4 ? (const void *)&e->in.sin_addr : &e->in6.sin6_addr, ipv4 ? 4 : 16);
-        for (int w = 0; w < (ipv4 ? 1 : 4); w++)
-            next += sprintf(next, "%08X", words[w]);
-        next += sprintf(next, ":%04X ", endpoint_port(e));
-    }
-    const char *path = ipv4 ? "/proc/net/tcp" : "/proc/net/tcp6";
-    FILE *file = fopen(path, "r");
-    if (file == NULL)
-        die("open %s", path);
-    size_t room = 0;
-    while (getline(&line, &room, file) >= 0) {
-        const char *found = strstr(line, wanted);
-        if (found != NULL)
-            sscanf(found + strlen(wanted), "%2X", &state);
-    }
-    if (!feof(file))
-        die("read %s", path);
-    free(line);
-    fclose(file);
+    struct sockets sockets;
+    unsigned state = 0;
+    if (read_sockets("/proc/net", &sockets) < 0)
+        die("%s", sockets.problem);
+    for (size_t i = 0; i < sockets.count; i++)
+        if (is_endpoint_in_row(&end->local, &sockets.rows[i].local) &&
+            is_endpoint_in_row(&end->peer, &sockets.rows[i].peer))
+            state = sockets.rows[i].state;
+    free_sockets(&sockets);
     return state;
 }
 
@@ -198,11 +184,10 @@ static void try_recv(struct end *end, const char *who, int flags)
 
 /* ---- 1. A life ---- */
 
-static void life(void)
+/* The server listens, with a queue for one, and another client is in it. So our client asks for a
+ * connection (SYN) and gets no answer. It asks again, after a second. */
+static void connect_slowly(void)
 {
-    title("1. A connection, from the beginning to the end");
-
-    /* The server listens, with a queue for one. Somebody else is in it: the queue is full. */
     listener = open_listener(&at, 0);
     at = local_endpoint(listener);
     client = server = (struct end){.fd = -1};
@@ -212,7 +197,6 @@ static void life(void)
     if (connect_to(other, &at) < 0)
         die("connect %s", endpoint_text(&at).s);
 
-    /* Our client asks for a connection (SYN) and gets no answer. It asks again, after a second. */
     client.fd = new_socket();
     if (!set_nonblocking(client.fd))
         die("fcntl O_NONBLOCK of fd %d", client.fd);
@@ -228,14 +212,17 @@ static void life(void)
     accept_client();
     show("server: accept()", "ESTABLISHED", "ESTABLISHED");
     close(listener);
+}
 
-    /* The client has finished, and says so (FIN). It can still receive. */
+/* The client has finished, and says so (FIN). It can still receive. The server sends more than the
+ * client's receive buffer takes, and closes: its own FIN has to wait behind these bytes, but the
+ * server's program does not have to wait. */
+static void finish_slowly(void)
+{
     if (shutdown(client.fd, SHUT_WR) < 0)
         die("shutdown of fd %d", client.fd);
     show("client: shutdown(SHUT_WR)", "FIN_WAIT2", "CLOSE_WAIT");
 
-    /* The server sends more than the client's input buffer takes, and closes. Its own goodbye has
-     * to wait behind these bytes; the server's program need not. */
     if (!set_nonblocking(server.fd))
         die("fcntl O_NONBLOCK of fd %d", server.fd);
     static char bytes[65536];
@@ -260,6 +247,13 @@ static void life(void)
     show("client: close()", "TIME_WAIT", "closed");
 }
 
+static void life(void)
+{
+    title("1. A connection, from the beginning to the end");
+    connect_slowly();
+    finish_slowly();
+}
+
 /* ---- 2. The ways to end ---- */
 
 static void close_and_shutdown(void)
@@ -276,7 +270,8 @@ static void close_and_shutdown(void)
     close_end(&client);
     show("both: close()", "TIME_WAIT", "closed");
 
-    title("3. To the server close() looks the same. Its first send() succeeds, and nobody gets it");
+    title("3. To the server close() looks the same. Its first send() succeeds, but the bytes are "
+          "lost");
     connect_both();
     close_end(&client);
     show("client: close()", "FIN_WAIT2", "CLOSE_WAIT");
@@ -292,15 +287,15 @@ static void reset_by_unread_data(void)
     title("4. close() with unread bytes is a reset");
     connect_both();
     try_send(&client, "client", "question");
-    struct pollfd wait = {.fd = server.fd, .events = POLLIN};
+    struct pollfd pfd = {.fd = server.fd, .events = POLLIN};
     int ready;
     do
-        ready = poll(&wait, 1, 3000); /* it has arrived, and nobody reads it */
+        ready = poll(&pfd, 1, 3000); /* it arrives, and the server does not read it */
     while (was_interrupted(ready));
     if (ready < 0)
         die("poll");
     close_end(&server);
-    show("server: close(), and nothing read", "closed", "closed");
+    show("server: close() with unread bytes", "closed", "closed");
     try_recv(&client, "client", 0);
     try_send(&client, "client", "more");
     close_end(&client);
@@ -308,7 +303,7 @@ static void reset_by_unread_data(void)
 
 static void reset_by_linger(void)
 {
-    title("5. close() with SO_LINGER and 0 seconds is a reset, too");
+    title("5. close() with SO_LINGER and 0 seconds is a reset as well");
     connect_both();
     struct linger none = {.l_onoff = 1, .l_linger = 0};
     if (setsockopt(server.fd, SOL_SOCKET, SO_LINGER, &none, sizeof none) < 0)
@@ -319,7 +314,7 @@ static void reset_by_linger(void)
     close_end(&client);
 }
 
-static int status_of(pid_t child)
+static int status_of_child(pid_t child)
 {
     int status;
     pid_t ended;
@@ -347,7 +342,7 @@ static void killed_by_sigpipe(void)
             ;
         _exit(0);
     }
-    int status = status_of(child);
+    int status = status_of_child(child);
     if (WIFSIGNALED(status))
         say("    server: send: killed by signal %d%s; a shell calls that status %d\n",
             WTERMSIG(status), WTERMSIG(status) == SIGPIPE ? " (SIGPIPE)" : "",
@@ -380,16 +375,16 @@ static void held_by_a_child(void)
     show("server: fork(), close()", "ESTABLISHED", "ESTABLISHED");
     try_recv(&client, "client", MSG_DONTWAIT);
     close(hold[1]);
-    status_of(child);
+    status_of_child(child);
     show("the child has ended", "CLOSE_WAIT", "FIN_WAIT2");
     try_recv(&client, "client", 0);
     close_end(&client);
     show("client: close()", "closed", "TIME_WAIT");
 }
 
-static void who_has_time_wait(void)
+static void side_in_time_wait(void)
 {
-    title("8. Who closes first has TIME_WAIT");
+    title("8. The side that closes first goes into TIME_WAIT");
     for (int i = 0; i < 2; i++) {
         connect_both();
         close_end(i == 0 ? &client : &server);

@@ -248,7 +248,7 @@ END
     diff - <(told 4) <<'END'
 ESTABLISHED ESTABLISHED connect() and accept()
 client: send: 8 bytes "question"
-closed closed server: close(), and nothing read
+closed closed server: close() with unread bytes
 client: recv: Connection reset by peer (ECONNRESET)
 client: send: Broken pipe (EPIPE)
 END
