@@ -36,14 +36,14 @@ number() {
     sed -nE "s/^.*$1.*$/\1/p" "$log/crowd"
 }
 
-# all_well CLIENTS SILENT   the crowd has ended, has found nothing wrong, and says so.
+# all_well CLIENTS IDLE   the crowd has ended, has found nothing wrong, and says so.
 all_well() {
     saw crowd '^talked: '
     ended "$crowd"
     cat "$log/crowd"
     ((status == 0))
     grep -qx "connected: $1 of $1, 0 refused; $1 answered" "$log/crowd"
-    grep -qx "answered again: $1 of $1, of which $2 were silent" "$log/crowd"
+    grep -qx "answered again: $1 of $1, $2 of them idle" "$log/crowd"
 }
 
 # stopped   ^C ends the crowd.
@@ -76,21 +76,21 @@ stopped() {
     echo "$more bytes more"
     ((more > 0)) || return 0 # not measured
     ((more > clients * 40 && more < clients * 100))
-    each=$(number ' bytes more, ([0-9]+) for each')
+    each=$(number ' more bytes, ([0-9]+) per client')
     ((each * clients / 2 < more && more < each * clients * 3 / 2 && each < 100))
 }
 
-@test "those who talk talk, and the others are silent" {
+@test "the active clients talk, and the others are idle" {
     crowd --clients 60 --active 7 --seconds 2
     saw crowd '^connected: 60 '
     begun=$SECONDS
     # What the server has received of each connection: at first a message of 64 bytes.
-    silent() {
+    idle() {
         (($(ss -Htin state established sport = ":$port" | grep -cw 'bytes_received:64') == 53))
     }
-    eventually silent
-    sleep 0.3 # nothing is waited for here: they stay silent
-    silent
+    eventually idle
+    sleep 0.3 # nothing is waited for here: they stay idle
+    idle
     kill -STOP "$crowd" # so that it does not end while we look
     received=$(ss -Htin state established sport = ":$port" | grep -oE 'bytes_received:[0-9]+' |
         cut -d : -f 2 | sort -n | tail -n 7 | head -n 1)
@@ -128,7 +128,7 @@ visited() {
     saw third '^listen: '
     crowd --clients 200 --seconds 0
     all_well 200 190
-    [[ $(number '^memory: pid ([0-9]+) has 199 clients more') == "$server" ]]
+    [[ $(number '^memory: pid ([0-9]+) has 199 more clients') == "$server" ]]
     [[ $(grep -c '^memory: ' "$log/crowd") == 1 ]]
 }
 
@@ -190,7 +190,7 @@ visited() {
     instead perl -Itests/lib -MPeer -e 'my $l = Peer::owner(); listen $l, 99; print "listening\n";
         cue()'
     crowd --clients 20
-    silent=$crowd # it takes 3 seconds: meanwhile
+    unanswered=$crowd # it takes 3 seconds: meanwhile
 
     run -1 bin/11-crowd "127.0.0.1:$((port + 1))"
     [[ $output == "11-crowd: connect to 127.0.0.1:$((port + 1)): Connection refused (ECONNREFUSED)" ]]
@@ -205,7 +205,7 @@ visited() {
     echo "$output"
     [[ $output == *"11-crowd: client 2: the server has closed the connection"* ]]
 
-    ended "$silent"
+    ended "$unanswered"
     cat "$log/crowd"
     ((status == 1))
     grep -qx '11-crowd: no answer for 3 s: 1 of 20 clients wait' "$log/crowd"
@@ -263,7 +263,7 @@ visited() {
     ((a + b == 102 && a > 10 && b > 10))
     stopped
     # The first client was there when the crowd first looked.
-    told=$(sed -nE 's/^memory: pid ([0-9]+) has ([0-9]+) clients.*/\1 \2/p' "$log/crowd" | sort)
+    told=$(sed -nE 's/^memory: pid ([0-9]+) has ([0-9]+) more clients.*/\1 \2/p' "$log/crowd" | sort)
     either=$(printf '%s\n' "$server $((a - 2))" "$second $((b - 1))" | sort)
     or=$(printf '%s\n' "$server $((a - 1))" "$second $((b - 2))" | sort)
     [[ $told == "$either" || $told == "$or" ]]
@@ -292,14 +292,14 @@ visited() {
     run -1 grep -a ' of 50 \.\.\.' "$log/dumb"
 }
 
-@test "the server of another user: its memory is not to be seen" {
+@test "the server of another user: its memory is not visible" {
     other=(setpriv --reuid 65534 --clear-groups --)
     "${other[@]}" true 2>/dev/null || skip "only root can be another user"
     start crowd "${other[@]}" bin/11-crowd --clients 5 --seconds 100 "$at"
     crowd=$pid
     saw crowd '^connected: 5 '
     stopped
-    grep -q '^memory: not to be seen; ' "$log/crowd"
+    grep -q '^memory: not visible; ' "$log/crowd"
 }
 
 @test "what the page shows as the difference to 07 is the whole difference, and it is small" {
