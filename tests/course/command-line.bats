@@ -231,7 +231,7 @@ arguments() {
 
 # ended_or_waits   The program has ended, or it is a server that waits.
 ended_or_waits() {
-    ! kill -0 "$pid" 2>/dev/null || grep -q '^listen: .*waiting' "$log/program"
+    ! is_running "$pid" || grep -q '^listen: .*waiting' "$log/program"
 }
 
 @test "a closed stdin and stderr do no harm: no socket gets their numbers" {

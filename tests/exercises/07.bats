@@ -77,7 +77,7 @@ few() {
     guest others 'our @all = map { connected($ARGV[0]) } 1 .. 30; print "in\n"; cue();
         close $all[$_] for 0 .. 19; print "20 have left\n"; cue(); put($all[29], "hello"); cue()' "$at"
     told others '^in' "30 more clients connect"
-    full() { [[ -e /proc/$server/fd/19 ]] || ! kill -0 "$server" 2>/dev/null; }
+    full() { [[ -e /proc/$server/fd/19 ]] || ! is_running "$server"; }
     eventually full >/dev/null || not_yet "each descriptor is used" "it has $(sockets_open) sockets open"
 }
 

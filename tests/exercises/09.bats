@@ -10,7 +10,7 @@ sent='sub sent { my $s = shift; for (@_) { put($s, $_); select undef, undef, und
 # shows LINE...   the receiver has ended, status 0, and has printed these lines after its first one.
 shows() {
     local deadline=$((SECONDS + 5))
-    while kill -0 "$server" 2>/dev/null; do
+    while is_running "$server"; do
         ((SECONDS <= deadline)) || not_yet "$(in_lines "$(printf '%s\n' "$@")")" \
             "$(in_lines "$(tail -n +2 "$log/server")")"$'\n'"(and it still ran after 5 seconds)"
         sleep 0.01

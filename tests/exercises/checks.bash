@@ -109,7 +109,7 @@ said() {
 
 # runs   does the program in the background still run? fails with words if not.
 runs() {
-    kill -0 "$server" 2>/dev/null || {
+    is_running "$server" || {
         ended "$server"
         not_yet "${1:-a program that goes on}" "$(ending_of "$status"); it said:"$'\n'"$(said)"
     }
@@ -165,7 +165,7 @@ ends_by_signal() {
     runs "it goes on until ^C"
     kill -TERM "$server"
     local deadline=$((SECONDS + (limit + 1) / 2))
-    while kill -0 "$server" 2>/dev/null; do
+    while is_running "$server"; do
         ((SECONDS <= deadline)) || not_yet "^C and SIGTERM end it at once" \
             "$(((limit + 1) / 2)) seconds after SIGTERM it still ran"
         sleep 0.01

@@ -61,7 +61,7 @@ served() {
 @test "stumble 5: a client that is silent has not finished; one that has is heard once" {
     peer client 'my $s = connected(); cue(); finish($s); get($s)'
     saw server '^accept: '
-    kill -0 "$server"
+    is_running "$server"
     run ! grep '^recv' "$log/server"
     cue client
     served 0
@@ -142,7 +142,7 @@ served() {
 @test "SIGINT and SIGTERM end it, status 0: in accept, in recv and in send" {
     for signal in INT TERM; do
         for call in accept recv send; do
-            if ! kill -0 "$server" 2>/dev/null; then
+            if ! is_running "$server"; then
                 start server bin/06-accept-one
                 server=$pid
                 saw server '^listen: '

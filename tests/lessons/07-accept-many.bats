@@ -239,7 +239,7 @@ close: fd 3, the listener" ]]
     for signal in INT TERM; do
         for clients in "" 'my @s = many(3); put($_, "hello"), get($_, 5) for @s;
             fill(my $deaf = connected()); print "in\n"; get($_) for @s; print "end\n"'; do
-            if ! kill -0 "$server" 2>/dev/null; then
+            if ! is_running "$server"; then
                 start server "$program" "$at"
                 server=$pid
                 saw server '^listen: '

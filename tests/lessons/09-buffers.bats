@@ -191,7 +191,7 @@ told_is_true() {
     eventually shown "^ESTAB 5 0 $at "
     cue reader
     saw reader '^recv: 5 bytes$'
-    kill -0 "$reader"
+    is_running "$reader"
 }
 
 @test "all that the writer has sent arrives, and when it ends the reader sees the end" {
@@ -202,7 +202,7 @@ told_is_true() {
     total=$(sed -nE 's/^close: fd 3, after ([0-9]+) bytes$/\1/p' "$log/writer")
     ((total >= $(sent))) # the kernel may have made room once more since it had to wait
     for ((i = 1; i < 30; i++)); do
-        kill -0 "$reader" 2>/dev/null || break
+        is_running "$reader" || break
         has=$(grep -c '^recv: ' "$log/reader") || :
         cue reader 20000
         saw reader '^recv: ' $((has + 1))

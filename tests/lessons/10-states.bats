@@ -16,7 +16,7 @@ in_steps() {
         -e trace=write,sendto,recvfrom,shutdown,close,setsockopt,bind \
         -e inject=write:signal=STOP bin/10-states "$@"
     echo "$pid" >"$log/$name.pid"
-    while kill -0 "$pid" 2>/dev/null && ((SECONDS < deadline)); do
+    while is_running "$pid" && ((SECONDS < deadline)); do
         IFS='' read -rt 0.1 line <&"$calls" || { # not a whole line yet
             part+=$line
             continue

@@ -121,6 +121,13 @@ wait_for_success() {
     done
 }
 
+# is_running PID   has it not ended yet? (One that has ended, and that this shell has not waited for, is
+# still there, as a zombie: kill -0 would find it. The shell need not notice by itself.)
+is_running() {
+    local stat
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null && [[ ${stat##*) } != Z* ]]
+}
+
 # ended PID   waits until a started program has ended, $patience seconds at most; its status is in
 # $status.
 ended() {
@@ -128,7 +135,7 @@ ended() {
 }
 wait_for_the_end() {
     local deadline=$((SECONDS + patience)) tries=0
-    while kill -0 "$1" 2>/dev/null; do
+    while is_running "$1"; do
         if ((SECONDS > deadline)); then
             printf 'process %s still runs\n' "$1"
             return 1
@@ -137,17 +144,6 @@ wait_for_the_end() {
     done
     status=0
     wait "$1" || status=$?
-}
-
-# port_6666_is_free   waits until nobody is in TIME_WAIT there any more: programs that do not set
-# SO_REUSEADDR cannot bind it before. In a network of its own nobody is. (For setup_file.)
-port_6666_is_free() {
-    local second
-    for ((second = 0; second < 65; second++)); do
-        [[ -n $(ss -Htn state time-wait sport = :6666) ]] || return 0
-        ((second > 0)) || echo "# port 6666 is in TIME_WAIT, for a minute at most" >&3
-        sleep 1
-    done
 }
 
 # as_student COMMAND...   runs it without any privilege, as for an ordinary user.
