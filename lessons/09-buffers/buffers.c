@@ -75,7 +75,8 @@ static int bytes_in(int fd, unsigned long request)
 static void pause_for(long milliseconds)
 {
     const struct timespec moment = {.tv_nsec = milliseconds * 1000000};
-    ppoll(NULL, 0, &moment, while_waiting);
+    if (ppoll(NULL, 0, &moment, while_waiting) < 0 && errno != EINTR)
+        die("poll");
 }
 
 enum { BAR = 32 };

@@ -92,9 +92,10 @@ sends() {
 
 @test "it sends all of a long message, also when ^Z and fg interrupt it" {
     guest other 'my $s = accepted($ARGV[0]); print "accepted\n"; cue();
-        my $all = get($s); print length $all, " bytes, ";
+        my $all = get($s);
         open my $f, "<", $ARGV[1]; my $line = <$f>; chomp $line;
-        print $all eq "\0\x0f\x42\x40$line" ? "as sent" : "not as sent", "\n"' "$at" "$log/long"
+        print length($all), " bytes, ",
+            $all eq "\0\x0f\x42\x40$line" ? "as sent" : "not as sent", "\n"' "$at" "$log/long"
     saw other '^listening'
     { seq -s , 1 170000 | head -c 1000000; echo; } >"$log/long"
     start sender "${bounded[@]}" bash -c 'exec "$0" "$1" <"$2"' "$exercise" "$at" "$log/long"

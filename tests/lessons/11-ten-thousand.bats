@@ -91,7 +91,7 @@ stopped() {
     }
     seven_talk() { (($(received '>' 640) == 7)); }
     eventually seven_talk
-    (($(received == 64) == 53)) # and go on doing nothing
+    (($(received '==' 64) == 53)) # and go on doing nothing
     stopped
 }
 
