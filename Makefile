@@ -120,7 +120,7 @@ test-slides: slides ## look at each slide in a browser; make test reads their te
 lint: ## look for mistakes in C and shell sources (clang-format, clang-tidy, cppcheck, shellcheck)
 	@common/need clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck \
 	    shellcheck:shellcheck
-	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/slow/*.c tests/slow/fuzz/*.c tests/solutions/*.c
+	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/slow/*.c tests/slow/*/*.c tests/solutions/*.c
 	cppcheck --quiet --std=c11 --enable=warning,style,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem --error-exitcode=1 --force \
 	    -D_Noreturn='__attribute__((noreturn))' -Icommon common lessons tests/solutions

@@ -1,6 +1,7 @@
-/* A library before the C library (LD_PRELOAD): FAULT names the functions that take one byte at a time;
- * "connect": it is interrupted; "port": none is left for the first one; "full": no descriptor is for the
- * first accept(); malloc=N: the N-th allocation fails. The file REACHED is made when one of them was. */
+/* A library before the C library (LD_PRELOAD): FAULT names the functions that take one byte at a
+ * time; "connect": it is interrupted; "port": none is left for the first one; "full": no descriptor
+ * is for the first accept(); malloc=N: the N-th allocation fails. The file REACHED is made when one
+ * of them was. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,7 +11,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
-static const char *fault(void) { static const char *f; return f ? f : (f = getenv("FAULT")) ? f : ""; }
+static const char *fault(void)
+{
+    static const char *f;
+    return f ? f : (f = getenv("FAULT")) ? f : "";
+}
 static void reached(void)
 {
     static int before;
@@ -24,12 +29,32 @@ static size_t cut(const char *name, size_t n)
     reached();
     return 1;
 }
-ssize_t send(int fd, const void *p, size_t n, int f) { return sendto(fd, p, cut("send", n), f, 0, 0); }
-ssize_t recv(int fd, void *p, size_t n, int f) { return recvfrom(fd, p, cut("recv", n), f, 0, 0); }
-ssize_t write(int fd, const void *p, size_t n) { return REAL(write)(fd, p, cut("write", n)); }
-ssize_t read(int fd, void *p, size_t n) { return REAL(read)(fd, p, cut("read", n)); }
-ssize_t __recv_chk(int fd, void *p, size_t n, size_t m, int f) { (void)m; return recv(fd, p, n, f); }
-ssize_t __read_chk(int fd, void *p, size_t n, size_t m) { (void)m; return read(fd, p, n); }
+ssize_t send(int fd, const void *p, size_t n, int f)
+{
+    return sendto(fd, p, cut("send", n), f, 0, 0);
+}
+ssize_t recv(int fd, void *p, size_t n, int f)
+{
+    return recvfrom(fd, p, cut("recv", n), f, 0, 0);
+}
+ssize_t write(int fd, const void *p, size_t n)
+{
+    return REAL(write)(fd, p, cut("write", n));
+}
+ssize_t read(int fd, void *p, size_t n)
+{
+    return REAL(read)(fd, p, cut("read", n));
+}
+ssize_t __recv_chk(int fd, void *p, size_t n, size_t m, int f)
+{
+    (void)m;
+    return recv(fd, p, n, f);
+}
+ssize_t __read_chk(int fd, void *p, size_t n, size_t m)
+{
+    (void)m;
+    return read(fd, p, n);
+}
 int connect(int fd, const struct sockaddr *a, socklen_t n)
 {
     static int before;
@@ -38,7 +63,8 @@ int connect(int fd, const struct sockaddr *a, socklen_t n)
         return -1;
     }
     int result = REAL(connect)(fd, a, n);
-    if (strstr(fault(), "connect") == 0 || a->sa_family == AF_UNIX || (result < 0 && errno != EINPROGRESS))
+    if (strstr(fault(), "connect") == 0 || a->sa_family == AF_UNIX ||
+        (result < 0 && errno != EINPROGRESS))
         return result;
     reached();
     errno = EINTR; /* a signal has come; but the connection is made, or will be */
@@ -63,8 +89,14 @@ static int full(void)
     errno = ENOMEM;
     return 1;
 }
-void *malloc(size_t n) { return full() ? 0 : REAL(malloc)(n); }
-void *realloc(void *p, size_t n) { return full() ? 0 : REAL(realloc)(p, n); }
+void *malloc(size_t n)
+{
+    return full() ? 0 : REAL(malloc)(n);
+}
+void *realloc(void *p, size_t n)
+{
+    return full() ? 0 : REAL(realloc)(p, n);
+}
 void *calloc(size_t n, size_t m)
 {
     void *p = malloc(n * m);
