@@ -339,6 +339,20 @@ END
     [[ $output == "04-ports-in-use: open /proc/net/tcp: No such file or directory (ENOENT)" ]]
 }
 
+@test "a read that fails in the middle of a line is reported as that, not as a malformed line" {
+    needs strace
+    local table=$tables/proc/net/tcp i
+    echo "$heading" >"$table"
+    for i in {1000..1099}; do
+        echo "$i: 0100007F:1A0A 0200007F:C001 01 00000000:00000000 ${rest/12345/$i}"
+    done >>"$table"
+    with_tables 0
+    [[ ${lines[-1]} == "sockets: 100, listening: 0" ]]
+    run -1 strace -qq -o "$log/trace" -P "$table" -e trace=read -e inject=read:error=EIO:when=2 \
+        "$tables/04-ports-in-use"
+    [[ $output == "04-ports-in-use: read $table: Input/output error (EIO)" ]]
+}
+
 @test "a line fits into 79 columns, with both endpoints on 127.0.0.1 and a pid of any length" {
     start server bin/06-accept-one "$at"
     saw server '^listen'
