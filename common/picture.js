@@ -319,7 +319,9 @@ function changeLines(list) {
   return [...kinds.values()].flatMap((all) => {
     const { machine, who, kind } = all[0]
     if (all.length <= 5) return all.map((change) => `${short(machine)}: ${change.text}`)
-    return [`${short(machine)}: ${who ? `${who}: ` : ''}${CHANGES[kind](all.length)}`]
+    const said = CHANGES[kind](all.length)
+    if (/^(has|is) /.test(said)) return [`${short(machine)}: ${who ?? 'a program'} ${said}`]
+    return [`${short(machine)}: ${who ? `${who}: ` : ''}${said}`]
   })
 }
 
@@ -344,6 +346,7 @@ const DOOR = 96 // "51234"
 const FD = 46
 const LINE = 31
 const [TWO_LINES, THREE_LINES] = [80, 101] // heights of cards
+const SPACE = 4 // at least, between two cards
 const MANY = 12 // more sockets of one kind than this are one card with a number
 
 const WINGS = [
@@ -365,10 +368,10 @@ function makeWings(model, slots) {
     const first = strip.top + (compact ? 6 : 38)
     const room = strip.bottom - 4 - first
     // Cards have three lines where there is room for them, else two.
-    const most = Math.max(0, Math.floor((room + 5) / (TWO_LINES + 5)))
+    const most = Math.max(0, Math.floor((room + SPACE) / (TWO_LINES + SPACE)))
     const some = Math.min(most, room > 400 ? slots : most)
-    const pitch = Math.floor((room + 5) / some)
-    const h = pitch >= THREE_LINES + 5 ? THREE_LINES : TWO_LINES
+    const pitch = Math.floor((room + SPACE) / some)
+    const h = pitch >= THREE_LINES + SPACE ? THREE_LINES : TWO_LINES
     wings.push({ ...WINGS[side], key, machine, top, height, compact, programs, strip, first, h, pitch, slots: some, hidden })
   }
   if (order.length === 1) {
@@ -464,7 +467,7 @@ function fillSlots(layout, wing, cards, old) {
     let slot = -1
     // At the right a client is beside its server's socket if it can, so that its line is straight.
     const other = s.other?.card
-    if (wing !== left && other?.wing === left && left.h === wing.h && slots[other.slot] === null) slot = other.slot
+    if (wing !== left && other?.wing === left && left.first === wing.first && left.pitch === wing.pitch && slots[other.slot] === null) slot = other.slot
     // A socket is below the others of its port if there is room, so that they have one door. What
     // is no server's comes from below, where a server is at the top.
     const last = slots.findLastIndex((c) => c && c.sockets[0].local.port === s.local.port && s.local.port >= 0)
@@ -589,12 +592,12 @@ function text(x, y, className, string, anchor) {
   return el('text', { x, y, class: className, ...(anchor && { 'text-anchor': anchor }), ...held }, string)
 }
 
-const COLORS = 7
+const COLORS = 6
 const SIGNS = 5
 const colorClass = (color) => (color === undefined ? '' : ` c${color % COLORS}`)
 
 // The sign in the middle of a connected socket's dot: a colour is never the only way to tell which
-// two dots belong together. Colours repeat after 7, signs after 5, both after 35.
+// two dots belong together. Colours repeat after 6, signs after 5, both after 30.
 function sign(x, y, color) {
   const d = [
     null,
@@ -758,7 +761,7 @@ function bar(x, y, width, label, n, max, color) {
   const inside = fitNumber(label, n, width - 8)
   const parts = [rect(x, y, width, LINE - 3, 'bar', { rx: 3 })]
   if (n) parts.push(rect(x + 1.5, y + 1.5, Math.max(4, Math.round((width - 3) * full)), LINE - 6, `fill${colorClass(color)}`))
-  if (inside) parts.push(text(x + 5, y + 24, n ? 'number' : 'quiet', inside))
+  if (inside) parts.push(text(x + 5, y + 22, n ? 'number' : 'quiet', inside))
   return parts
 }
 function fitNumber(label, n, width) {
@@ -778,7 +781,7 @@ function status(s) {
 
 // The bars of both buffers, side by side. An empty one leaves its room to the other one.
 function drawBars(s, x, y, width, color) {
-  const small = textWidth('out') + 9
+  const small = Math.ceil(textWidth('out')) + 9
   const out = s.send && !s.recv ? width - small : s.recv && !s.send ? small : Math.floor(width / 2)
   return [bar(x, y, out, 'out', s.send, s.sendMax, color), bar(x + out + 6, y, width - out, 'in', s.recv, s.recvMax, color)].flat()
 }
@@ -887,7 +890,7 @@ function drawRails(layout) {
     for (const card of layout.cards.filter((c) => c.wing === wing)) {
       const owners = card.sockets.slice(0, 1000).flatMap((s) => s.owners)
       for (const box of new Set(owners.map((o) => layout.programs.get(o.program.key)?.box))) {
-        if (box) rails.set(box, [...(rails.get(box) ?? []), card.y + 38])
+        if (box) rails.set(box, [...(rails.get(box) ?? []), card.y + 28])
       }
     }
     const boxes = [...rails.keys()].sort((a, b) => a.x - b.x)
@@ -948,6 +951,7 @@ function inWords(layout, told) {
       }
     }
   }
+  if (!lines.length) lines.push('The snapshot lists no machines.')
   return [...lines, ...told.map((line) => `Changed: ${line}`)]
 }
 
@@ -961,8 +965,8 @@ export function draw(snapshot, before = null, options = {}) {
   const chosen = options.mark === false ? null : MARKED.map((kind) => list.find((c) => c.kind === kind)).find(Boolean)
   const markedCard = (chosen && model.byKey.get(chosen.key)?.card) ?? null
   const { wings } = layout
-  const id = clean(options.id ?? 'picture')
-  const title = clean(options.title ?? `TCP sockets of ${model.machines.map((m) => short(m.name)).slice(0, 6).join(', ') || 'no machine'}`)
+  const id = clean(options.id || 'picture')
+  const title = clean(options.title || `TCP sockets of ${model.machines.map((m) => short(m.name)).slice(0, 6).join(', ') || 'an empty snapshot'}`)
   const words = inWords(layout, told)
   const doors = wings.map((wing) => drawDoors(wing, layout.cards))
   const lone = wings.length === 2 && wings[0].machine === wings[1].machine
@@ -1013,19 +1017,19 @@ export function toNodes(tree, document) {
 
 // --- 8. Colours -----------------------------------------------------------------------------------
 
-// The seven colours of connections are Okabe and Ito's, which people with any kind of colour
-// blindness can tell apart; darkened or lightened until each has a contrast of at least 4.5 to 1 to
-// a card, and 3 to 1 to everything that a line crosses.
+// The colours of connections are near those of Okabe and Ito, moved until people with any kind of
+// colour blindness can tell each two of them apart, and each has a contrast of at least 4.5 to 1 to
+// a card (endpoints are written in them) and of 3 to 1 to all that a line crosses.
 export const PALETTE = {
   light: {
     page: '#ffffff', machine: '#e9f0f7', kernel: '#d9e4ef', card: '#ffffff', over: '#e4e7ea',
     ink: '#16222e', quiet: '#45535f', border: '#35506b', frame: '#fbe3b8', opening: '#fff6e3', door: '#6b4300', mark: '#c2006b',
-    connections: ['#0063a5', '#b04a00', '#00714f', '#9c3d78', '#7a5c00', '#1f7390', '#3d3d3d'],
+    connections: ['#0776d5', '#c15300', '#005b41', '#a13c86', '#4d3b01', '#101646'],
   },
   dark: {
     page: '#0d141b', machine: '#18232e', kernel: '#22303d', card: '#0f1820', over: '#2b343c',
     ink: '#eef3f7', quiet: '#b3c0cb', border: '#8fa9c2', frame: '#5a3f0c', opening: '#2c2008', door: '#e8b75a', mark: '#ff7ac0',
-    connections: ['#56b4e9', '#ff9349', '#3fc79d', '#e39ccb', '#f0e442', '#9fd3f2', '#e6e6e6'],
+    connections: ['#009ae9', '#ea6f37', '#89ffb4', '#cd7798', '#eed400', '#def6ff'],
   },
 }
 
