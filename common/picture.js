@@ -27,7 +27,7 @@
 
 export const FONT_SIZE = 28 // the smallest letters that the back row of a lecture can read
 const FONT = '"DejaVu Sans Mono", "Liberation Mono", Menlo, Consolas, monospace'
-const CHARACTER = 0.62 // of the font size: more than any font in that list needs (0.55 to 0.602)
+const CHARACTER = 0.61 // of the font size: more than any font in that list needs (0.55 to 0.602)
 
 // What XML does not allow, and what would change the text around it (controls that set the
 // direction of writing), becomes U+FFFD. So does half a surrogate pair.
@@ -339,14 +339,14 @@ export function difference(before, after) {
 const WIDTH = 1280
 const HEIGHT = 720
 const EDGE = 8
-const RAIL = 30 // between a machine's outer wall and its cards: the lines from programs to their fds
-const CARD = 406 // an fd, "192.168.0.102:51234", and the dot
-const GAP = 32 // between card and door: a listener's waves
-const DOOR = 96 // "51234"
+const RAIL = 28 // between a machine's outer wall and its cards: the lines from programs to their fds
+const CARD = 431 // an fd, any endpoint of IPv4 ("192.168.100.100:51234"), and the dot
+const GAP = 30 // between card and door: a listener's waves
+const DOOR = 90 // "51234"
 const FD = 46
 const LINE = 31
-const [TWO_LINES, THREE_LINES] = [80, 101] // heights of cards
-const SPACE = 4 // at least, between two cards
+const [TWO_LINES, THREE_LINES] = [80, 99] // heights of cards
+const SPACE = 5 // at least, between two cards
 const MANY = 12 // more sockets of one kind than this are one card with a number
 
 const WINGS = [
@@ -646,7 +646,7 @@ function drawKernel(wing, wings) {
       parts.push(text(wing.card + 6, y, 'quiet', 'fd'), text(wing.card + FD + 10, y, 'quiet', 'local, peer'))
       parts.push(text(wing.wall - 14, y, 'name', 'kernel', 'end'))
     } else {
-      parts.push(text(wing.card + CARD - 6, y, 'quiet', 'fd', 'end'), text(wing.card + 20, y, 'quiet', 'local, peer'))
+      parts.push(text(wing.card + CARD - 6, y, 'quiet', 'fd', 'end'), text(wing.card + 18, y, 'quiet', 'local, peer'))
       parts.push(text(wing.card + CARD - FD - 12, y, 'name', 'kernel', 'end'))
     }
   }
@@ -705,7 +705,7 @@ function drawLines(layout) {
       if (drawn.has(pair)) continue
       drawn.add(pair)
       if (s.peer.port < 0) {
-        if (s.local.port >= 0) parts.push(path(`M${wing.dot + out * (s.state === 'LISTEN' ? 34 : 14)} ${card.lane}H${x - out * 8}`, 'tie'))
+        if (s.local.port >= 0 && card.sockets.every((t) => t.peer.port < 0)) parts.push(path(`M${wing.dot + out * (s.state === 'LISTEN' ? 34 : 14)} ${card.lane}H${x - out * 8}`, 'tie'))
         continue
       }
       const both = card.many && other?.many
@@ -750,7 +750,7 @@ function drawQueues(layout) {
     const { side, card: x } = card.wing
     const edge = side < 0 ? x : x + CARD
     const [from, end] = [card.y + card.wing.h - 20, to.y + to.wing.h - 20]
-    return [path(`M${edge} ${from}H${edge + side * 21}V${end}H${edge + side * 4}m${side * 11} -8l${-side * 11} 8l${side * 11} 8`, 'queue')]
+    return [path(`M${edge} ${from}H${edge + side * 20}V${end}H${edge + side * 4}m${side * 11} -8l${-side * 11} 8l${side * 11} 8`, 'queue')]
   })
 }
 
@@ -807,8 +807,8 @@ function drawCard(layout, card, isMarked) {
   const grows = !roomy && wanted && below
   const tight = !roomy && wanted && !grows
   const height = grows ? THREE_LINES : wing.h
-  if (many) add(rect(wing.card + (outer ? -5 : 5), y + 5, CARD, height - 5, 'body behind', { rx: 7 }))
-  add(rect(wing.card, y, CARD, many ? height - 5 : height, `body${color}`, { rx: 7 }))
+  if (many) add(rect(wing.card + (outer ? -5 : 5), y + 4, CARD, height - 3, 'body behind', { rx: 7 }))
+  add(rect(wing.card, y, CARD, many ? height - 3 : height, `body${color}`, { rx: 7 }))
 
   // The fd's cell.
   const fd = many ? '' : String(fdOf(s) ?? '\u2013')
@@ -820,10 +820,11 @@ function drawCard(layout, card, isMarked) {
   }
 
   // Its lines.
-  const x = outer ? wing.card + cell + 8 : wing.card + 20
-  const room = CARD - cell - 28
+  const x = outer ? wing.card + cell + 8 : wing.card + 18
+  const room = CARD - cell - 26
   const line = (row, className, string, keepEnd) => add(text(x, y + 27 + row * LINE, className, fit(string, room, keepEnd)))
-  const port = (e) => (e.port < 0 ? 0 : String(e.port).length + 2)
+  // Of an endpoint that is cut, the port stays, and of IPv6 the end of the address.
+  const port = (e) => (e.port < 0 ? 0 : String(e.port).length + (e.host[0] === '[' ? 6 : 2))
   if (many) {
     const states = new Set(card.sockets.map((t) => (t.queued ? 'in queue' : t.state)))
     const state = states.size === 1 ? [...states][0] : 'different states'
