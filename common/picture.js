@@ -960,7 +960,7 @@ function inWords(layout, told) {
 
 export function draw(snapshot, before = null, options = {}) {
   const model = read(snapshot)
-  const layout = arrange(model, before, options.slots ?? 5)
+  const layout = arrange(model, before, Math.max(1, Math.floor(options.slots ?? 5) || 5))
   const list = before ? changes(before.model, model) : []
   const told = changeLines(list)
   const chosen = options.mark === false ? null : MARKED.map((kind) => list.find((c) => c.kind === kind)).find(Boolean)
