@@ -1,20 +1,22 @@
 // picture.js: draws what the kernel says about TCP sockets. One drawing for the live view of
 // lesson 12, for the deck and for the pages.
 //
-//   draw(snapshot, before, options) -> { svg, words, layout, tree, marked }
+//   draw(snapshot, before, options) -> { svg, words, layout, tree, changes, marked }
 //     snapshot  { time, machines: [{ name, addresses, programs: [{ pid, name, sockets }], orphans }] };
 //               a socket is { fd, local, peer, state, recv_q, send_q }, and orphans are the sockets
 //               that no program has. Numbers and spellings are those of lesson 04; a socket may
 //               have send_max and recv_max, the sizes of its buffers.
 //     before    the `layout` of the drawing before this one, or null. What is still there keeps its
-//               place and its colour, and what has changed is marked. Treat a layout as opaque.
+//               place and its colour, and what has changed is marked. Keep a
+//               layout as it is: it is not JSON, and drawing does not change it.
 //     options   title, id (a prefix of ids, when a page has several drawings), theme ('light' or
 //               'dark'; else the system decides), standalone (true: with the CSS, for a file),
 //               slots (how many cards there are one below the other, 5 unless told; 1 to 6),
 //               mark (false: mark nothing)
 //     svg       the drawing as text. The same input gives the same text, to the byte.
 //     words     the same in words, one line for each thing that is drawn
-//     marked    the change that is marked, in words, or null
+//     changes   what has changed since the drawing before, in words: a list of lines
+//     marked    the one of them that is marked, or null
 //     tree      the drawing for toNodes(tree, document), which makes DOM nodes of it
 //   difference(before, after) -> lines: what has changed between two snapshots, in words
 //   CSS         the colours, as a style sheet: for the page, and inside standalone files
@@ -85,8 +87,8 @@ const isCount = (value) => Number.isSafeInteger(value) && value >= 0
 
 // "HOST:PORT", "[::1]:PORT" or "none" -> { text, host, port, id }; port is -1 where there is none.
 // Two endpoints with one id are the same place: 127.0.0.1 is another place on each machine, every
-// other address is the same for all. `mine` remembers what has been
-// read of a machine: there are many of each.
+// other address is the same for all. `mine` remembers what has been read of a machine, since most
+// endpoints come more than once.
 function endpoint(text, path, seen, mine) {
   if (mine.has(text)) return mine.get(text)
   const colon = typeof text === 'string' && text.length < 300 ? text.lastIndexOf(':') : -1
@@ -209,8 +211,7 @@ function join(model) {
 
 // --- 3. What has changed, in words ----------------------------------------------------------------
 
-// The kinds of change, in the order in which they are told. `many` says it when there are too many
-// of them to list.
+// The kinds of change, in the order in which they are told, and what is said when there are many.
 const CHANGES = {
   machine: (n) => `${n} machines have come or gone`,
   started: (n) => `${n} programs have started`,
@@ -355,7 +356,8 @@ const WINGS = [
 ]
 for (const wing of WINGS) wing.wall = wing.door + DOOR / 2
 
-// Makes the wings for a model: a list of { key, machine, side, card, dot, door, wall, box, ... }.
+// Makes the wings for a model: where each machine is, and the
+// columns and rows of its cards. `hidden` are the machines that have no room of their own.
 function makeWings(model, slots) {
   const list = model.machines
   const a = list.findIndex((m) => m.name === 'A')
@@ -491,7 +493,8 @@ function fillSlots(layout, wing, cards, old) {
   }
 }
 
-// Puts the programs of each wing in a row. { key, wing, x, width, names, pids, sockets }
+// Decides which wing each program is in, and puts those of each wing in a row. More than four of
+// one name are one box with their number.
 function placePrograms(layout, old) {
   const { model, wings } = layout
   for (const machine of model.machines) {
@@ -520,6 +523,8 @@ function placePrograms(layout, old) {
   }
 }
 
+// Gives each box its place in the row: the one it had, else the first where there is room. What
+// finds none is in a box with their number, at the right.
 function placeRow(layout, wing, boxes, old) {
   const left = wing.side < 0 ? EDGE + 12 : wing.machine === layout.wings[0].machine ? WIDTH / 2 + 6 : wing.wall + 12
   const right = wing.side > 0 ? WIDTH - EDGE - 12 : layout.wings[1]?.machine === wing.machine ? WIDTH / 2 - 6 : wing.wall - 12

@@ -496,6 +496,37 @@ test('A is at the left; a fifth machine is counted', () => {
   assert.deepEqual(names(['A', 'B', 'C', 'D', 'E', 'F']), ['A', 'B', 'C', '3 more machines'])
 })
 
+test('any snapshot gives a sound drawing: two hundred that no kernel would make', () => {
+  let seed = 16
+  const below = (n) => {
+    seed = (seed * 1103515245 + 12345) % 2 ** 31
+    return Math.floor((seed / 2 ** 31) * n)
+  }
+  const pick = (list) => list[below(list.length)]
+  const states = 'ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING ?'.split(' ')
+  const at = () => (below(12) ? `${pick(['127.0.0.1', '192.168.0.101', '[::1]', '0.0.0.0', '[::]', '[fe80::1%lo]'])}:${pick([66, 6666, 7777, 51234, 51240, 40000])}` : 'none')
+  const bytes = () => (below(3) ? 0 : pick([1, 6, 4096, 32768, 2626560, 2 ** 31]))
+  const any = (fd) => {
+    const state = below(2) ? 'ESTABLISHED' : pick(states)
+    return socket(fd, at(), state === 'LISTEN' || !below(8) ? 'none' : at(), state, bytes(), bytes())
+  }
+  const some = (n, make) => Array.from({ length: below(n) }, (_, i) => make(i))
+  for (let run = 0; run < 40; run++) {
+    const machines = ['A', 'B', 'C', 'host', 'x'].slice(0, 1 + (run % 5))
+    let before = null
+    let last = null
+    for (let i = 0; i < 5; i++) {
+      const made = snapshot(...machines.map((name) => machine(name, some(6, (p) => program(100 + p, pick(['06-accept-one', '05-connect', 'curl']), ...some(5, (k) => any(3 + k)))), some(4, () => any(null)))))
+      const drawing = draw(made, before, { slots: 1 + below(7) })
+      checkDrawing(drawing.svg, { cut: true })
+      assert.equal(draw(made).svg, draw(copy(made)).svg)
+      if (last) assert.deepEqual(drawing.changes, difference(last, made))
+      before = drawing.layout
+      last = made
+    }
+  }
+})
+
 // --- Colours --------------------------------------------------------------------------------------
 
 const channels = (color) => [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16) / 255)
