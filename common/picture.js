@@ -33,8 +33,9 @@ const CHARACTER = 0.61 // of the font size: more than any font in that list need
 
 // What XML does not allow, and what would change the text around it (controls that set the
 // direction of writing), becomes U+FFFD. So does half a surrogate pair.
-const UNSAFE =
-  /[\0-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g
+const CONTROLS = '[\\0-\\x1f\\x7f-\\x9f\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\uffff]'
+const LONE = '[\\ud800-\\udbff](?![\\udc00-\\udfff])|(?<![\\ud800-\\udbff])[\\udc00-\\udfff]'
+const UNSAFE = new RegExp(`${CONTROLS}|${LONE}`, 'g')
 export const clean = (text) => text.replace(UNSAFE, '\ufffd')
 
 const ASCII = /^[\x20-\x7e\u2026\u2013]*$/
@@ -93,7 +94,8 @@ function endpoint(text, path, seen, mine) {
   if (mine.has(text)) return mine.get(text)
   const colon = typeof text === 'string' && text.length < 300 ? text.lastIndexOf(':') : -1
   const [written, port] = [colon > 0 ? text.slice(0, colon) : '', colon > 0 ? text.slice(colon + 1) : '']
-  const isRight = text === 'none' || (colon > 0 && /^\d{1,5}$/.test(port) && port < 65536 && /^(\[[^\]\s]+\]|[^:[\]\s]+)$/.test(written))
+  const isPair = /^\d{1,5}$/.test(port) && port < 65536 && /^(\[[^\]\s]+\]|[^:[\]\s]+)$/.test(written)
+  const isRight = text === 'none' || isPair
   if (!isRight) need(false, path(), 'an endpoint such as "127.0.0.1:6666", or "none"', text)
   const host = text === 'none' ? '' : written.replace(/^\[::ffff:(\d+\.\d+\.\d+\.\d+)\]$/i, '$1')
   const ids = isLoopback(host) ? mine.ids : seen.ids
@@ -168,7 +170,9 @@ function readSocket(model, machine, s, owner, path, endpointOf) {
   const made = {
     key, machine, local, peer, state: s.state, recv: s.recv_q, send: s.send_q,
     recvMax: isCount(s.recv_max) ? s.recv_max : 0, sendMax: isCount(s.send_max) ? s.send_max : 0,
-    owners: has ? [{ program: owner, fd }] : [], other: null, listener: null, queued: false, server: false, wing: null, card: null,
+    owners: has ? [{ program: owner, fd }] : [],
+    other: null, listener: null, queued: false, server: false, // join() finds these,
+    wing: null, card: null, // and arrange() these
   }
   model.byKey.set(key, made)
   model.sockets.push(made)
@@ -259,44 +263,51 @@ function changes(before, after) {
       if (same && !after.byKey.has(same.key)) old = same
     }
     if (old) followed.add(old)
-    if (old && old.state === s.state && old.recv === s.recv && old.send === s.send && old.owners.length === s.owners.length && old.key === s.key) continue
+    if (old && looksLike(old, s)) continue
     socketChange(old, s, (kind, who, text) => tell(kind, s.machine, who, text, s.key))
   }
   for (const s of before.sockets) {
     if (followed.has(s)) continue
     const who = programOf(s)
+    const it = s.peer.port < 0 ? s.local.text : arrow(s)
     if (who && have.has(s.owners[0].program.key)) {
-      tell('closed', s.machine, who, `${who} has closed fd ${fdOf(s)}, ${s.peer.port < 0 ? s.local.text : arrow(s)}: the socket is gone`, s.key)
-    } else {
-      tell('gone', s.machine, null, `${s.peer.port < 0 ? s.local.text : arrow(s)} is gone; it was ${s.state}`, s.key)
-    }
+      tell('closed', s.machine, who, `${who} has closed fd ${fdOf(s)}, ${it}: the socket is gone`, s.key)
+    } else tell('gone', s.machine, null, `${it} is gone; it was ${s.state}`, s.key)
   }
   return list.sort((a, b) => TOLD.indexOf(a.kind) - TOLD.indexOf(b.kind))
 }
 
+const looksLike = (a, b) =>
+  a.key === b.key && a.state === b.state && a.recv === b.recv && a.send === b.send && a.owners.length === b.owners.length
+
+// Tells what has happened to a socket; `old` is the same socket before, if it was there.
 function socketChange(old, s, tell) {
   const [who, fd] = [programOf(s), fdOf(s)]
   const it = who ? `${who}, fd ${fd}` : arrow(s)
+  const withFd = who ? `: fd ${fd}` : ''
+  const isNew = !old || CONNECTING.has(old.state) || old.peer.port < 0
+  const connecting = CONNECTING.has(s.state)
   if (old?.state !== s.state || (old.queued && !s.queued) || old.local.text !== s.local.text) {
-    if (s.state === 'LISTEN') tell('listening', who, `${who ?? 'a program'} is listening on ${s.local.text}${who ? `: fd ${fd}` : ''}`)
+    if (s.state === 'LISTEN') tell('listening', who, `${who ?? 'a program'} is listening on ${s.local.text}${withFd}`)
     else if (s.peer.port < 0 && s.local.port >= 0 && old?.local.text !== s.local.text) {
-      tell('bound', who, `${who ?? 'a program'} has bound ${s.local.text}${who ? `: fd ${fd}` : ''}`)
-    } else if (CONNECTING.has(s.state) && old?.state !== s.state) {
+      tell('bound', who, `${who ?? 'a program'} has bound ${s.local.text}${withFd}`)
+    } else if (connecting && old?.state !== s.state) {
       if (s.state === 'SYN_RECV') tell('connecting', null, `${s.peer.text} is connecting to ${s.local.text}`)
-      else tell('connecting', who, `${who ?? s.local.text} is connecting to ${s.peer.text}${who ? `: fd ${fd}` : ''}`)
+      else tell('connecting', who, `${who ?? s.local.text} is connecting to ${s.peer.text}${withFd}`)
     } else if (s.queued && !old?.queued) {
       tell('queued', null, `${s.peer.text} is in the accept queue of ${s.local.text}: connected, not accepted yet`)
     } else if (who && s.listener && (!old || !old.owners.length)) {
-      tell('accepted', who, `${who} has accepted ${s.peer.text}: fd ${fd}`)
-    } else if (s.state === 'ESTABLISHED' && (!old || CONNECTING.has(old.state) || old.peer.port < 0)) {
-      tell('connected', who, `${who ?? s.local.text} has connected to ${s.peer.text}${who ? `: fd ${fd} is ${s.local.text}` : ''}`)
+      tell('accepted', who, `${who} has accepted ${s.peer.text}${withFd}`)
+    } else if (s.state === 'ESTABLISHED' && isNew) {
+      tell('connected', who, `${who ?? s.local.text} has connected to ${s.peer.text}${who ? `${withFd} is ${s.local.text}` : ''}`)
     }
   }
   if (!old) {
-    if (s.state !== 'ESTABLISHED' && !CONNECTING.has(s.state) && s.peer.port >= 0 && !s.queued) tell('state', who, `${it} is ${s.state}`)
+    const usual = s.state === 'ESTABLISHED' || connecting || s.queued || s.peer.port < 0
+    if (!usual) tell('state', who, `${it} is ${s.state}`)
   } else if (old.owners.length && !s.owners.length) {
     tell('closed', programOf(old), `${programOf(old)} has closed fd ${fdOf(old)}; its kernel keeps ${arrow(s)}: ${s.state}`)
-  } else if (old.state !== s.state && s.state !== 'LISTEN' && !CONNECTING.has(s.state) && !CONNECTING.has(old.state) && old.peer.port >= 0) {
+  } else if (old.state !== s.state && s.state !== 'LISTEN' && !connecting && !isNew) {
     tell('state', who, `${it} has gone from ${old.state} to ${s.state}`)
   }
   if (s.state === 'LISTEN') return // its Recv-Q is the length of the queue
@@ -305,7 +316,9 @@ function socketChange(old, s, tell) {
     [old?.recv ?? 0, s.recv, 'input buffer (Recv-Q)'],
   ]) {
     if (is > was) tell('more', who, `${it}: ${count(is, 'byte')} in the ${what}${was ? `, up from ${was}` : ''}`)
-    else if (is < was) tell('less', who, `${it}: ${is ? `${count(is, 'byte')} left in the ${what}, down from ${was}` : `the ${what} is empty again`}`)
+    else if (is) {
+      if (is < was) tell('less', who, `${it}: ${count(is, 'byte')} left in the ${what}, down from ${was}`)
+    } else if (was) tell('less', who, `${it}: the ${what} is empty again`)
   }
 }
 
@@ -424,7 +437,9 @@ function gather(layout, wing, old) {
     const name = programOf(s)
     if (!names.has(name)) names.set(name, names.size)
     // What makes a kind, as one number: with 20,000 sockets that is much quicker than a text.
-    const kind = ((s.server ? s.local.id : s.peer.id) * 65536 + names.get(name) * 32 + STATES.indexOf(s.state) * 2 + s.queued) * (s.server ? 1 : -1)
+    const state = STATES.indexOf(s.state) * 2 + s.queued
+    const at = s.server ? s.local.id : -s.peer.id
+    const kind = (at * 65536 + names.get(name)) * 32 + state
     const same = kinds.get(kind)
     if (same) same.push(s)
     else kinds.set(kind, [s])
@@ -432,7 +447,8 @@ function gather(layout, wing, old) {
   const cards = []
   for (const sockets of kinds.values()) {
     const [s] = sockets
-    const key = `kind ${wing.key} ${programOf(s) ?? '-'} ${s.server ? `at ${s.local.text}` : `to ${s.peer.text}`} ${s.state} ${s.queued}`
+    const at = s.server ? `at ${s.local.text}` : `to ${s.peer.text}`
+    const key = `kind ${wing.key} ${programOf(s) ?? '-'} ${at} ${s.state} ${s.queued}`
     // A kind that has become one card stays one until few are left: no flicker at the limit.
     const many = sockets.length > (old.places.has(key) ? MANY / 2 : MANY)
     if (many) cards.push({ key, wing, sockets, many })
@@ -455,13 +471,17 @@ function fillSlots(layout, wing, cards, old) {
     else waiting.push(card)
   }
   // Servers are first, port by port, the listener before its connections.
-  const rank = ({ sockets: [s] }) => [s.server ? 0 : 1, s.server ? s.local.port : 0, s.state === 'LISTEN' ? 0 : 1, fdOf(s) ?? 1e9, s.key]
+  const rank = ({ sockets: [s] }) => {
+    const port = s.server ? s.local.port : 1e5
+    return [port, s.state === 'LISTEN' ? 0 : 1, fdOf(s) ?? 1e9, s.key]
+  }
   const ranks = new Map(waiting.map((card) => [card, rank(card)]))
   waiting.sort((a, b) => {
     const [one, two] = [ranks.get(a), ranks.get(b)]
     const i = one.findIndex((part, k) => part !== two[k])
     return i < 0 ? 0 : one[i] < two[i] ? -1 : 1
   })
+  const beside = wing !== left && left.first === wing.first && left.pitch === wing.pitch
   const hasServer = cards.some((card) => card.sockets[0].server)
   const rest = []
   for (const card of waiting) {
@@ -469,7 +489,7 @@ function fillSlots(layout, wing, cards, old) {
     let slot = -1
     // At the right a client is beside its server's socket if it can, so that its line is straight.
     const other = s.other?.card
-    if (wing !== left && other?.wing === left && left.first === wing.first && left.pitch === wing.pitch && slots[other.slot] === null) slot = other.slot
+    if (other?.wing === left && beside && slots[other.slot] === null) slot = other.slot
     // A socket is below the others of its port if there is room, so that they have one door. What
     // is no server's comes from below, where a server is at the top.
     const last = slots.findLastIndex((c) => c && c.sockets[0].local.port === s.local.port && s.local.port >= 0)
@@ -530,21 +550,23 @@ function placeRow(layout, wing, boxes, old) {
   const right = wing.side > 0 ? WIDTH - EDGE - 12 : layout.wings[1]?.machine === wing.machine ? WIDTH / 2 - 6 : wing.wall - 12
   const REST = 110
   const taken = []
-  const free = (x, width, to) => x >= left && x + width <= to && taken.every((b) => x + width + 8 <= b.x || b.x + b.width + 8 <= x)
+  const apart = (x, width, b) => x + width + 8 <= b.x || b.x + b.width + 8 <= x
+  const free = (x, width) => x >= left && x + width <= right && taken.every((b) => apart(x, width, b))
   const todo = []
   const put = (box, x) => taken.push(Object.assign(box, { x }))
   for (const box of boxes) {
     const [p] = box.programs
     box.second = box.programs.length > 1 ? `${box.programs.length} programs` : `pid ${p.pid}`
-    box.width = Math.min(right - left, Math.ceil(Math.max(textWidth(fit(p.name, 300)), wing.compact ? 0 : textWidth(box.second))) + 18)
+    const needed = Math.max(textWidth(fit(p.name, 300)), wing.compact ? 0 : textWidth(box.second))
+    box.width = Math.min(right - left, Math.ceil(needed) + 18)
     const was = old.programs.get(box.key)
-    if (was && was.wing === wing.key && was.x !== null && free(was.x, box.width, right)) put(box, was.x)
+    if (was && was.wing === wing.key && was.x !== null && free(was.x, box.width)) put(box, was.x)
     else todo.push(box)
   }
   const rest = []
   for (const box of todo) {
     const starts = [left, ...taken.map((b) => b.x + b.width + 8)].sort((a, b) => a - b)
-    const x = starts.find((start) => free(start, box.width, right))
+    const x = starts.find((start) => free(start, box.width))
     if (x === undefined) rest.push(box)
     else put(box, x)
   }
@@ -554,7 +576,8 @@ function placeRow(layout, wing, boxes, old) {
     shown = taken.filter((b) => b.x + b.width + 8 <= from)
     rest.push(...taken.filter((b) => !shown.includes(b)))
     const programs = rest.flatMap((b) => b.programs)
-    shown.push({ key: `rest ${wing.key}`, wing, programs, name: `+${programs.length}`, second: 'more', x: from, width: REST, rest: true })
+    const more = { name: `+${programs.length}`, second: 'more', rest: true }
+    shown.push({ key: `rest ${wing.key}`, wing, programs, ...more, x: from, width: REST })
   }
   for (const box of shown) {
     for (const key of [box.key, ...box.programs.map((p) => p.key)]) {
@@ -706,11 +729,14 @@ function drawLines(layout) {
     for (const s of card.sockets) {
       const other = s.other?.card
       if (other === card) continue
-      const pair = other ? Math.min(i, layout.cards.indexOf(other)) * 1000 + Math.max(i, layout.cards.indexOf(other)) : `${i} ${s.peer.port < 0}`
+      const k = other ? layout.cards.indexOf(other) : s.peer.port < 0 ? 998 : 999
+      const pair = Math.min(i, k) * 1000 + Math.max(i, k) // one line from card to card
       if (drawn.has(pair)) continue
       drawn.add(pair)
       if (s.peer.port < 0) {
-        if (s.local.port >= 0 && card.sockets.every((t) => t.peer.port < 0)) parts.push(path(`M${wing.dot + out * (s.state === 'LISTEN' ? 34 : 14)} ${card.lane}H${x - out * 8}`, 'tie'))
+        const from = wing.dot + out * (s.state === 'LISTEN' ? 34 : 14)
+        const tied = s.local.port >= 0 && card.sockets.every((t) => t.peer.port < 0)
+        if (tied) parts.push(path(`M${from} ${card.lane}H${x - out * 8}`, 'tie'))
         continue
       }
       const both = card.many && other?.many
@@ -720,17 +746,17 @@ function drawLines(layout) {
       if (other) {
         const there = outside(other.wing)
         const to = both ? other.lane : lane(other)
-        const [c1, c2] = other.wing.side === wing.side ? [x + out * 66, there + out * 66] : [(x + there) / 2, (x + there) / 2]
-        d += `C${c1} ${y} ${c2} ${to} ${there} ${to}H${other.wing.dot}`
+        const bend = other.wing.side === wing.side ? x + out * 66 : (x + there) / 2
+        d += `C${bend} ${y} ${bend} ${to} ${there} ${to}H${other.wing.dot}`
         if (CONNECTING.has(s.state) && CONNECTING.has(s.other.state)) kind = 'line connecting'
       } else if (s.state === 'SYN_SENT') {
         // It knocks at a door, and has no other end yet.
         kind = 'line connecting'
-        const knocked = listeners.find((l) => l.local.id === s.peer.id || (isAny(l.local.host) && l.local.port === s.peer.port && isHost(l.machine, s)))
-        const door = knocked?.card
-        const there = door && outside(door.wing)
-        if (door && door.wing !== wing) d += `C${(x + there) / 2} ${y} ${(x + there) / 2} ${door.lane + 12} ${there} ${door.lane + 12}`
-        else d += `h${out * 44}`
+        const door = listeners.find((l) => isAt(l, s))?.card
+        if (door && door.wing !== wing) {
+          const there = outside(door.wing)
+          d += `C${(x + there) / 2} ${y} ${(x + there) / 2} ${door.lane + 12} ${there} ${door.lane + 12}`
+        } else d += `h${out * 44}`
       } else if (card.over && (s.state === 'TIME_WAIT' || s.state === 'CLOSE')) {
         kind = 'line over' // the other end is gone
         d += `h${out * 6}`
@@ -739,13 +765,19 @@ function drawLines(layout) {
       }
       const color = kind === 'line over' ? '' : colorClass(card.many && other && !other.many ? other.color : card.color)
       if (kind === 'line') parts.push(path(d, both ? 'under wide' : 'under'))
-      parts.push(path(d, `${kind}${both ? ' wide' : ''}${color}`, card.many ? {} : { 'data-local': s.local.text, 'data-peer': s.peer.text }))
+      const ends = card.many ? {} : { 'data-local': s.local.text, 'data-peer': s.peer.text }
+      parts.push(path(d, `${kind}${both ? ' wide' : ''}${color}`, ends))
     }
   })
   return parts
 }
-// Whether a socket's peer is this machine, as far as its addresses say.
-const isHost = (machine, s) => (isLoopback(s.peer.host) ? machine === s.machine : machine.addresses.includes(s.peer.host.replace(/[[\]]/g, '')))
+// Whether a listener is at a socket's peer endpoint. One that listens on all addresses is, if its
+// machine has the address.
+function isAt({ local, machine }, { peer, machine: from }) {
+  if (local.id === peer.id) return true
+  if (!isAny(local.host) || local.port !== peer.port) return false
+  return isLoopback(peer.host) ? machine === from : machine.addresses.includes(peer.host.replace(/[[\]]/g, ''))
+}
 
 // From each socket in an accept queue to its listener, at the outer side of their cards.
 function drawQueues(layout) {
@@ -755,7 +787,8 @@ function drawQueues(layout) {
     const { side, card: x } = card.wing
     const edge = side < 0 ? x : x + CARD
     const [from, end] = [card.y + card.wing.h - 20, to.y + to.wing.h - 20]
-    return [path(`M${edge} ${from}H${edge + side * 20}V${end}H${edge + side * 4}m${side * 11} -8l${-side * 11} 8l${side * 11} 8`, 'queue')]
+    const head = `m${side * 11} -8l${-side * 11} 8l${side * 11} 8`
+    return [path(`M${edge} ${from}H${edge + side * 20}V${end}H${edge + side * 4}${head}`, 'queue')]
   })
 }
 
@@ -788,7 +821,10 @@ function status(s) {
 function drawBars(s, x, y, width, color) {
   const small = Math.ceil(textWidth('out')) + 9
   const out = s.send && !s.recv ? width - small : s.recv && !s.send ? small : Math.floor(width / 2)
-  return [bar(x, y, out, 'out', s.send, s.sendMax, color), bar(x + out + 6, y, width - out, 'in', s.recv, s.recvMax, color)].flat()
+  return [
+    ...bar(x, y, out, 'out', s.send, s.sendMax, color),
+    ...bar(x + out + 6, y, width - out, 'in', s.recv, s.recvMax, color),
+  ]
 }
 
 function drawCard(layout, card, isMarked) {
@@ -798,8 +834,12 @@ function drawCard(layout, card, isMarked) {
   const color = over || s.peer.port < 0 ? '' : colorClass(card.color)
   const data = many
     ? { 'data-count': card.sockets.length }
-    : { 'data-fd': fdOf(s) ?? '', 'data-local': s.local.text, 'data-peer': s.peer.text, 'data-state': s.state, 'data-recv-q': s.recv, 'data-send-q': s.send }
-  const group = el('g', { class: `card${over ? ' over' : s.queued ? ' queued' : ''}`, 'data-machine': clean(s.machine.name), ...data })
+    : {
+        'data-fd': fdOf(s) ?? '', 'data-local': s.local.text, 'data-peer': s.peer.text,
+        'data-state': s.state, 'data-recv-q': s.recv, 'data-send-q': s.send,
+      }
+  const kind = over ? 'card over' : s.queued ? 'card queued' : 'card'
+  const group = el('g', { class: kind, 'data-machine': clean(s.machine.name), ...data })
   const add = (...parts) => group.children.push(...parts.flat().filter(Boolean))
   if (!many) add(el('title', {}, sentence(s)))
 
@@ -834,7 +874,8 @@ function drawCard(layout, card, isMarked) {
     const states = new Set(card.sockets.map((t) => (t.queued ? 'in queue' : t.state)))
     const state = states.size === 1 ? [...states][0] : 'different states'
     const at = s.server ? s.local : s.peer
-    line(0, 'name', card.rest && wing.slots > 1 ? `${card.sockets.length} more sockets` : count(card.sockets.length, 'socket'))
+    const n = card.sockets.length
+    line(0, 'name', card.rest && wing.slots > 1 ? `${n} more sockets` : count(n, 'socket'))
     if (!card.rest) line(1, 'address', `${s.server ? 'local' : 'peer'} ${at.text}`, port(at))
     if (roomy || card.rest) line(card.rest ? 1 : 2, 'state', state)
   } else {
@@ -844,7 +885,8 @@ function drawCard(layout, card, isMarked) {
     if (roomy || grows || tight) {
       if (third) line(row, 'state', third)
       const used = third ? Math.ceil(textWidth(third)) + 8 : 0
-      if (HAS_BUFFERS.has(s.state)) add(drawBars(s, x + used, y + 5 + row * LINE, Math.floor(room - used - 6), card.color))
+      const left = Math.floor(room - used - 6)
+      if (HAS_BUFFERS.has(s.state)) add(drawBars(s, x + used, y + 5 + row * LINE, left, card.color))
     } else if (HAS_BUFFERS.has(s.state)) {
       const half = Math.floor(room / 2) - 4
       add(rect(x, y + 67, half, 7, 'bar', { rx: 2 }), rect(x + half + 8, y + 67, half, 7, 'bar', { rx: 2 }))
@@ -876,9 +918,10 @@ function drawPrograms(wing, marked) {
   const { top, height } = wing.programs
   return (wing.boxes ?? []).map((box) => {
     const { x, width, programs } = box
+    const pids = programs.slice(0, 20).map((p) => p.pid)
     return el(
       'g',
-      { class: 'program', 'data-machine': clean(wing.machine.name), 'data-pids': programs.slice(0, 20).map((p) => p.pid).join(' ') },
+      { class: 'program', 'data-machine': clean(wing.machine.name), 'data-pids': pids.join(' ') },
       programs.length > 1 ? rect(x + 5, top + 4, width, height - 2, 'body behind', { rx: 7 }) : null,
       rect(x, top, width, height, 'body', { rx: 7 }),
       text(x + 9, top + (wing.compact ? 26 : 29), 'name', fit(box.name, width - 18)),
@@ -908,7 +951,8 @@ function drawRails(layout) {
       const y = bottom + (wing.compact ? 8 - 2 * k : 14 - 4 * k)
       const from = Math.round(box.x + box.width / 2) + (box.wing === wing ? 0 : 12)
       const ends = rails.get(box)
-      parts.push(path(`M${from} ${bottom}V${y}H${outer}V${Math.max(...ends)}${ends.map((end) => `M${outer} ${end}H${edge}`).join('')}`, 'rail'))
+      const branches = ends.map((end) => `M${outer} ${end}H${edge}`).join('')
+      parts.push(path(`M${from} ${bottom}V${y}H${outer}V${Math.max(...ends)}${branches}`, 'rail'))
     })
   }
   return parts
@@ -945,7 +989,9 @@ function inWords(layout, told) {
     const name = short(m.name)
     lines.push(`${name}: machine with ${m.addresses.slice(0, 8).join(', ') || 'an address that is not known'}`)
     const boxes = new Set(m.programs.map((p) => layout.programs.get(p.key)?.box).filter(Boolean))
-    for (const box of boxes) lines.push(`${name}: program ${box.rest ? `${box.programs.length} more` : `${box.name}, ${box.second}`}`)
+    for (const box of boxes) {
+      lines.push(`${name}: ${box.rest ? count(box.programs.length, 'more program') : `program ${box.name}, ${box.second}`}`)
+    }
     for (const card of layout.cards) {
       const mine = card.sockets.filter((s) => s.machine === m)
       if (!mine.length) continue
@@ -953,7 +999,8 @@ function inWords(layout, told) {
       else if (card.rest) lines.push(`${name}: ${count(mine.length, 'more socket')}`)
       else {
         const [s] = mine
-        lines.push(`${name}: ${mine.length} sockets ${s.server ? `at ${s.local.text}` : `with the peer ${s.peer.text}`}, ${s.state}${s.queued ? ', in the accept queue' : ''}`)
+        const at = s.server ? `at ${s.local.text}` : `with the peer ${s.peer.text}`
+        lines.push(`${name}: ${mine.length} sockets ${at}, ${s.state}${s.queued ? ', in the accept queue' : ''}`)
       }
     }
   }
@@ -972,7 +1019,8 @@ export function draw(snapshot, before = null, options = {}) {
   const markedCard = (chosen && model.byKey.get(chosen.key)?.card) ?? null
   const { wings } = layout
   const id = clean(options.id || 'picture')
-  const title = clean(options.title || `TCP sockets of ${model.machines.map((m) => short(m.name)).slice(0, 6).join(', ') || 'an empty snapshot'}`)
+  const names = model.machines.slice(0, 6).map((m) => short(m.name))
+  const title = clean(options.title || `TCP sockets of ${names.join(', ') || 'an empty snapshot'}`)
   const words = inWords(layout, told)
   const doors = wings.map((wing) => drawDoors(wing, layout.cards))
   const lone = wings.length === 2 && wings[0].machine === wings[1].machine
@@ -1044,6 +1092,11 @@ const variables = (theme) =>
     .map(([name, value]) => (Array.isArray(value) ? value.map((c, i) => `--c${i}:${c}`).join(';') : `--${name}:${value}`))
     .join(';')
 
+const ofColor = (i) =>
+  `.picture .line.c${i},.picture .body.c${i},.picture .ring.c${i}{stroke:var(--c${i})}` +
+  `.picture .body.c${i}{stroke-width:4}` +
+  `.picture .dot.c${i},.picture .fill.c${i},.picture .peer.c${i}{fill:var(--c${i})}`
+
 // Light and dark as the system is set, or as the attribute data-theme of the SVG or of anything
 // around it says.
 export const CSS = `.picture{${variables('light')}}
@@ -1083,5 +1136,5 @@ export const CSS = `.picture{${variables('light')}}
 .picture .mark{fill:none;stroke:var(--mark);stroke-width:6}
 .picture .ghost{stroke-dasharray:14 9}
 .picture .flag{fill:var(--mark)}
-${PALETTE.light.connections.map((_, i) => `.picture .line.c${i},.picture .body.c${i},.picture .ring.c${i}{stroke:var(--c${i})}.picture .body.c${i}{stroke-width:4}.picture .dot.c${i},.picture .fill.c${i},.picture .peer.c${i}{fill:var(--c${i})}`).join('\n')}
+${PALETTE.light.connections.map((_, i) => ofColor(i)).join('\n')}
 `
