@@ -1113,6 +1113,7 @@ export const CSS = `.picture{${variables('light')}}
 .picture .body{fill:var(--card);stroke:var(--border);stroke-width:2.5}
 .picture .over .body{fill:var(--over);stroke:var(--quiet)}
 .picture .over text,.picture .over .peer{fill:var(--quiet)}
+.picture .over .number{fill:var(--ink)}
 .picture .queue{fill:none;stroke:var(--ink);stroke-width:3;stroke-dasharray:7 5}
 .picture .queued .body{stroke-dasharray:9 6}
 .picture .rule{stroke:var(--quiet);stroke-width:1.5}
