@@ -30,7 +30,7 @@ needed     := $(shown) bats:bats jq:jq perl:perl-base
 scripts    := .ci/run common/place.bash $(addprefix common/,lab play bench netns need) tests/lib/run \
               tests/slow/broken $(wildcard tests/*/*.bats tests/*/*.bash)
 
-.PHONY: all help tour test faults bench slides test-slides lint clean
+.PHONY: all help tour test faults bench slides test-slides test-picture lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
 
 # A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.)
@@ -116,6 +116,10 @@ $(marp)/node_modules/.bin/marp:
 test-slides: slides ## look at each slide in a browser; make test reads their text
 	@$(if $(browser),,common/need chromium:chromium)
 	@tests/slow/slides.mjs $(marp) $(browser) bin/slides.html bin/slides.pdf slides/figures bin/pictures
+
+test-picture: ## try the drawing code of common/picture.js, which no lesson uses yet (node, Chromium)
+	@common/need node:nodejs
+	node --test tests/course/picture.test.mjs
 
 lint: ## look for mistakes in C and shell sources (clang-format, clang-tidy, cppcheck, shellcheck)
 	@common/need clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck \

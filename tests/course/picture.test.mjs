@@ -1,12 +1,12 @@
-// tests/picture.test.mjs: the drawing code by itself (node --test tests/picture.test.mjs). The
-// snapshots are in tests/pictures/: stories, each a dozen snapshots one after the other, and cases.
+// tests/course/picture.test.mjs: the drawing code by itself (node --test tests/course/picture.test.mjs). The
+// snapshots are in tests/course/pictures/: stories, each a dozen snapshots one after the other, and cases.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
-import { CSS, FONT_SIZE, PALETTE, clean, difference, draw, textWidth, toNodes } from '../common/picture.js'
+import { CSS, FONT_SIZE, PALETTE, clean, difference, draw, textWidth, toNodes } from '../../common/picture.js'
 
 const load = (name) => JSON.parse(readFileSync(new URL(`pictures/${name}.json`, import.meta.url)))
 const STORIES = ['one-machine', 'lab', 'ipv6']
