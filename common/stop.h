@@ -7,8 +7,8 @@
  *         accept(...);
  *
  * A signal that comes after the look at the flag and before accept() waits has set the flag and
- * interrupts nothing: accept() waits for the next client, perhaps for ever. Looking more often
- * makes the hole smaller, not smaller than nothing. So the two signals are blocked
+ * interrupts nothing: accept() waits for the next client, perhaps for ever. Checking the flag more
+ * often makes the hole smaller, but does not close it. So the two signals are blocked
  * (sigprocmask(2)): the kernel keeps them back until the program is ready for them. ppoll() lets
  * them in and waits in one step, with nothing between: a signal that came before it is delivered
  * then, and ends the wait. */
@@ -27,7 +27,7 @@ extern volatile sig_atomic_t stop_requested;
 extern const sigset_t *while_waiting;
 
 /* From now on SIGINT and SIGTERM set stop_requested instead of killing the program. They do that
- * only while the program waits, in wait_for() and in other calls with `while_waiting`. */
+ * only while the program waits, in wait_for() and in other calls with `while_waiting`, or prints. */
 void catch_stop_signals(void);
 
 /* Waits until the descriptor is ready for one of the events (POLLIN: reading, accepting; POLLOUT:
