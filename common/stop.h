@@ -27,7 +27,8 @@ extern volatile sig_atomic_t stop_requested;
 extern const sigset_t *while_waiting;
 
 /* From now on SIGINT and SIGTERM set stop_requested instead of killing the program. They do that
- * only while the program waits, in wait_for() and in other calls with `while_waiting`, or prints. */
+ * only while the program waits, in wait_for() and in other calls with `while_waiting`, or prints.
+ */
 void catch_stop_signals(void);
 
 /* Waits until the descriptor is ready for one of the events (POLLIN: reading, accepting; POLLOUT:
