@@ -1047,7 +1047,9 @@ export function draw(snapshot, before = null, options = {}) {
     chosen && !markedCard ? drawGhost(layout, before, chosen.key) : null
   )
   const marked = chosen ? `${short(chosen.machine)}: ${chosen.text}` : null
-  return { svg: `${serialize(tree)}\n`, words, layout, tree, marked, changes: told }
+  // The text is made when somebody asks for it: a page that shows the drawing needs the tree only.
+  let svg = null
+  return { get svg() { return (svg ??= `${serialize(tree)}\n`) }, words, layout, tree, marked, changes: told }
 }
 
 const ESCAPES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
