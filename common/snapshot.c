@@ -359,6 +359,13 @@ static bool collect_tuples(const struct machines *machines, struct tuples *tuple
 /* What has been shown: of a connection that no program has any more, nothing else would tell that
  * it was one of the course's. */
 static struct tuples shown_before;
+
+void forget_snapshots(void)
+{
+    free(shown_before.rows);
+    shown_before = (struct tuples){.rows = NULL};
+}
+
 static bool is_course_port[65536] = {[6666] = true};
 
 static bool has_course_port(const struct socket_row *row)
@@ -403,7 +410,7 @@ static bool select_sockets(struct machines *machines)
         }
         free(tuples.rows);
     }
-    free(shown_before.rows);
+    forget_snapshots();
     return collect_tuples(machines, &shown_before);
 }
 

@@ -21,6 +21,11 @@ struct snapshot {
 int take_snapshot(bool all, struct snapshot *snapshot);
 void free_snapshot(struct snapshot *snapshot);
 
+/* take_snapshot() remembers the connections that it has shown: when a program has closed its
+ * socket, nothing else tells that it was one of the course's. This frees that memory, at the end.
+ */
+void forget_snapshots(void);
+
 /* Do both say the same, except for the time? (A snapshot whose text is NULL says nothing.) */
 bool same_snapshot(const struct snapshot *a, const struct snapshot *b);
 

@@ -26,7 +26,7 @@ enum { NOTHING = 0, INPUT = POLLIN, OUTPUT = POLLOUT };
 
 enum {
     MOST_OF_A_REQUEST = 16384,  /* bytes: a longer one is refused */
-    TIME_FOR_A_REQUEST = 10000, /* milliseconds, until its answer is sent */
+    TIME_FOR_A_REQUEST = 60000, /* milliseconds, until its answer is sent: you may type it */
     TIME_TO_LEAVE = 2000,       /* until a client has to have read why it is refused */
     BETWEEN_LOOKS = 33,         /* until we look at the sockets again; more if a look costs much */
     BETWEEN_HEARTBEATS = 15000,
@@ -127,6 +127,7 @@ int main(int argc, char **argv)
             drop_client(fd, 0);
     free_snapshot(&server.course.last);
     free_snapshot(&server.everything.last);
+    forget_snapshots();
     free(server.clients);
     free(server.pfds);
     if (close(server.listener) < 0)
