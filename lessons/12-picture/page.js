@@ -129,7 +129,7 @@ function showStatus() {
 
 // The lines that say what has changed; the one that is marked in the drawing has the mark, too.
 function showChanges({ changes, marked, isFirst }) {
-  const lines = changes.length ? changes : [isFirst ? 'This is the first snapshot.' : 'Nothing has changed.']
+  const lines = changes.length ? changes : [isFirst ? 'This is the first snapshot. Start a program of the course in another terminal.' : 'Nothing has changed.']
   const items = lines.map((line) => {
     const item = document.createElement('li')
     item.textContent = line
@@ -149,6 +149,32 @@ function showError(text = '') {
 // --- 3. The stream of snapshots --------------------------------------------------------------------
 
 let stream = null
+let latest = '' // the machines of the latest snapshot, as JSON
+
+// The connections between this page and its server are left out, unless all sockets are shown: they
+// change with every snapshot that is sent. So is a machine that has nothing else, if there are others.
+function withoutOurs(machines) {
+  const port = `:${location.port || 80}`
+  const others = (list) => list.filter((s) => !s.local.endsWith(port) && !s.peer.endsWith(port))
+  const rest = machines.map((machine) => {
+    const programs = machine.programs.map((program) => ({ ...program, sockets: others(program.sockets) }))
+    return { ...machine, programs: programs.filter((program) => program.sockets.length), orphans: others(machine.orphans) }
+  })
+  const kept = rest.filter((m, i) => m.programs.length || m.orphans.length || !machines[i].programs.length)
+  return kept.length ? kept : rest
+}
+
+function receive({ data }) {
+  const snapshot = JSON.parse(data)
+  if (!$('all').checked) snapshot.machines = withoutOurs(snapshot.machines)
+  const machines = JSON.stringify(snapshot.machines)
+  if (machines === latest) return
+  latest = machines
+  const before = live.dropped
+  live.add(JSON.stringify(snapshot))
+  if (shown === live && paused) at = Math.max(0, at - (live.dropped - before))
+  update()
+}
 
 // EventSource connects again by itself when the connection is lost, but not when the server's answer
 // was an error.
@@ -160,12 +186,7 @@ function connect() {
     connection = 'open'
     update()
   }
-  mine.onmessage = ({ data }) => {
-    const before = live.dropped
-    live.add(data)
-    if (shown === live && paused) at = Math.max(0, at - (live.dropped - before))
-    update()
-  }
+  mine.onmessage = receive
   mine.onerror = () => {
     connection = 'lost'
     update()
@@ -176,6 +197,7 @@ function connect() {
 // Other sockets are shown: what was there before has not changed, so a new recording begins.
 function showAll() {
   live = new Recording()
+  latest = ''
   goLive()
   connect()
 }

@@ -131,10 +131,10 @@ function lookAtPage() {
     programs: pick('.program', ({ dataset: d }) => [d.machine, ...d.pids.split(' ')]),
     names: pick('.program', (g) => g.querySelector('text').textContent),
     sockets: pick('.card:not([data-count])', ({ dataset: d }) =>
-      [d.machine, d.fd || '-', at(d), d.state, d.recvQ, d.sendQ].join(' ')
+      [d.machine, d.fd || '-', d.local, d.peer, d.state, d.recvQ, d.sendQ].join('\t')
     ),
     more: pick('.card[data-count]', ({ dataset: d }) => [d.machine, Number(d.count)]),
-    doors: pick('.door', ({ dataset: d }) => `${d.machine} ${d.port}`),
+    doors: pick('.door', ({ dataset: d }) => `${d.machine}\t${d.port}`),
     lines: pick('.line[data-local]', ({ dataset: d }) => at(d)),
   }
 }
@@ -149,21 +149,28 @@ const link = (path) => {
     return ''
   }
 }
+const HERE = 'this machine' // as the server calls it
 const pids = () => readdirSync('/proc').filter((name) => /^\d+$/.test(name))
 
-// The PCs of the lab that are up: name -> a process there, as it is numbered here.
-let labs = new Map()
-function findLab() {
-  labs = new Map()
-  for (const name of 'ABC') {
-    let ns
-    try {
-      ns = run('common/lab', 'run', name, 'readlink', '/proc/self/ns/net').trim()
-    } catch {
-      return
+// The machines on which a process runs, each with one of its processes: ours, and the PCs of the lab,
+// which have these addresses.
+const LAB = { '192.168.0.101': 'A', '192.168.0.102': 'B', '192.168.0.103': 'C' }
+const names = new Map([[link('/proc/self/ns/net'), HERE]]) // of each network, once we know it
+function findMachines() {
+  const machines = new Map()
+  for (const pid of pids()) {
+    const network = link(`/proc/${pid}/ns/net`)
+    if (!names.has(network)) {
+      try {
+        const addresses = run('nsenter', '-t', pid, '-n', 'ip', '-br', '-4', 'addr', 'show')
+        names.set(network, LAB[Object.keys(LAB).find((address) => addresses.includes(`${address}/`))])
+      } catch {
+        continue // it has ended meanwhile
+      }
     }
-    labs.set(name, pids().find((pid) => link(`/proc/${pid}/ns/net`) === ns))
+    if (names.get(network)) machines.set(names.get(network), pid)
   }
+  return machines
 }
 
 const STATES = { ESTAB: 'ESTABLISHED', LISTEN: 'LISTEN', UNCONN: 'CLOSE' }
@@ -173,23 +180,25 @@ const endpoint = (at) => (at.endsWith(':*') ? 'none' : at.replace(/^\*:/, '[::]:
 // Asks ss about each machine. The sockets of the page itself are left out on both sides: the page
 // shows them as they were when it was drawn, and drawing needs the answer.
 function lookAtKernel() {
-  const seen = { programs: new Map(), sockets: [] }
-  for (const [name, pid] of [[HERE, null], ...labs]) {
-    const output = pid ? run('nsenter', '-t', pid, '-n', 'ss', '-Htanp') : run('ss', '-Htanp')
+  const seen = { machines: [], programs: new Map(), sockets: [] }
+  const machines = findMachines()
+  for (const [name, pid] of [...machines].sort()) {
+    const output = run('nsenter', '-t', pid, '-n', 'ss', '-Htanp')
+    const before = seen.sockets.length
     for (const line of output.split('\n').filter(Boolean)) {
       const [state, recv, send, local, peer] = line.split(/\s+/)
       if ([local, peer].some((at) => at.endsWith(`:${PORT}`))) continue
       const isListener = state === 'LISTEN'
       const owners = [...line.matchAll(/\("([^"]*)",pid=(\d+),fd=(\d+)\)/g)].map(([, program, owner, fd]) => ({ program, owner, fd }))
-      for (const { owner } of owners) seen.programs.set(`${name} ${owner}`, link(`/proc/${owner}/exe`))
+      for (const { owner } of owners) seen.programs.set(`${name}\t${owner}`, link(`/proc/${owner}/exe`))
       const fd = owners.length ? owners.at(-1).fd : '-'
       const what = [endpoint(local), endpoint(peer), spell(state), recv, isListener ? 0 : send]
-      seen.sockets.push([name, fd, ...what].join(' '))
+      seen.sockets.push([name, fd, ...what].join('\t'))
     }
+    if (name !== HERE || machines.size === 1 || seen.sockets.length > before) seen.machines.push(name)
   }
   return seen
 }
-const HERE = 'here'
 
 // --- the transcripts -----------------------------------------------------------------------------
 
@@ -204,24 +213,24 @@ function compare(shown, kernel) {
   }
   for (const machine of shown.machines) {
     const counted = shown.more.filter(([name]) => name === machine).reduce((sum, [, n]) => sum + n, 0)
-    const rest = left.filter((socket) => socket.startsWith(`${machine} `))
+    const rest = left.filter((socket) => socket.startsWith(`${machine}\t`))
     if (rest.length !== counted) problems.push(...rest.map((socket) => `ss shows, and the page does not: ${socket}`))
   }
-  const programs = shown.programs.flatMap(([machine, ...list]) => list.map((pid) => `${machine} ${pid}`))
+  const programs = shown.programs.flatMap(([machine, ...list]) => list.map((pid) => `${machine}\t${pid}`))
   for (const program of kernel.programs.keys()) {
     if (!programs.includes(program)) problems.push(`the page does not show the program ${program}`)
   }
   for (const program of programs) {
-    const [, pid] = program.split(' ')
+    const [, pid] = program.split('\t')
     if (!link(`/proc/${pid}/exe`)) problems.push(`the page shows a program that is not there: ${program}`)
   }
-  problems.push(...differs('the machines', shown.machines.join(), machinesNow().join()))
+  problems.push(...differs('the machines', shown.machines.join(), kernel.machines.join()))
   // The drawing's own parts: a door for each port, one line for each two ends.
   const ports = new Set()
   const ends = new Map()
   for (const socket of shown.sockets) {
-    const [machine, , local, peer] = socket.split(' ')
-    if (local !== 'none') ports.add(`${machine} ${local.split(':').at(-1)}`)
+    const [machine, , local, peer] = socket.split('\t')
+    if (local !== 'none') ports.add(`${machine}\t${local.split(':').at(-1)}`)
     ends.set(`${local} ${peer}`, (ends.get(`${local} ${peer}`) ?? 0) + 1)
   }
   for (const port of ports) if (!shown.doors.includes(port)) problems.push(`there is no door ${port}`)
@@ -232,7 +241,6 @@ function compare(shown, kernel) {
   }
   return problems
 }
-const machinesNow = () => (labs.size ? [...labs.keys()] : [HERE])
 
 const counts = { steps: 0, cards: 0, differing: 0 }
 // Compares now, and again until they agree or patience ends: states of TCP move on by themselves.
@@ -275,11 +283,9 @@ async function playPage(path) {
     output += chunk
     const prompt = output.slice(output.lastIndexOf('\n') + 1)
     if (!/^[A-Z](\$|>|\^)/.test(prompt)) continue
-    if (output.includes('192.168.0.') && !labs.size) findLab()
     await step(prompt)
     player.stdin.write('\n')
   }
-  labs = new Map()
   await step('the end')
   if (!/: all as written$/m.test(output)) problems.push(`the page was not played as written:\n${output.slice(-2000)}`)
   return problems
@@ -400,8 +406,8 @@ await test('each key works', async () => {
   await press('Escape')
   problems.push(...differs('Escape closes the help', await isOpen(), false))
   await press('Space', 'a')
-  const doors = await until(() => page.evaluate(lookAtPage), ({ doors }) => doors.some((door) => door.endsWith(` ${PORT}`)))
-  if (!doors.doors.some((door) => door.endsWith(` ${PORT}`))) problems.push(`a does not show all sockets: ${doors.doors}`)
+  const doors = await until(() => page.evaluate(lookAtPage), ({ doors }) => doors.some((door) => door.endsWith(`\t${PORT}`)))
+  if (!doors.doors.some((door) => door.endsWith(`\t${PORT}`))) problems.push(`a does not show all sockets: ${doors.doors}`)
   await press('a')
   return problems
 })
