@@ -214,7 +214,12 @@ function compare(shown, kernel) {
   for (const machine of shown.machines) {
     const counted = shown.more.filter(([name]) => name === machine).reduce((sum, [, n]) => sum + n, 0)
     const rest = left.filter((socket) => socket.startsWith(`${machine}\t`))
-    if (rest.length !== counted) problems.push(...rest.map((socket) => `ss shows, and the page does not: ${socket}`))
+    // What is left of a program that ended before the server has looked is known as the course's by
+    // its port, 6666; the rest of it is not shown.
+    const sure = rest.filter((socket) => !socket.split('\t', 2).includes('-') || socket.includes(':6666\t'))
+    if (counted < sure.length || counted > rest.length) {
+      problems.push(`the page has ${counted} more sockets on ${machine}, not these ${rest.length}:`, ...rest)
+    }
   }
   const programs = shown.programs.flatMap(([machine, ...list]) => list.map((pid) => `${machine}\t${pid}`))
   for (const program of kernel.programs.keys()) {
@@ -237,7 +242,10 @@ function compare(shown, kernel) {
   for (const end of ends.keys()) {
     const [local, peer] = end.split(' ')
     const lines = shown.lines.filter((line) => line === end || line === `${peer} ${local}`)
-    if (peer !== 'none' && lines.length !== 1) problems.push(`${lines.length} lines, not 1, for ${end}`)
+    // (The line to a card with many sockets belongs to that card.)
+    const isHere = kernel.sockets.some((socket) => socket.includes(`\t${peer}\t${local}\t`))
+    const wanted = isHere && !ends.has(`${peer} ${local}`) ? [0, 1] : [1]
+    if (peer !== 'none' && !wanted.includes(lines.length)) problems.push(`${lines.length} lines for ${end}`)
   }
   return problems
 }
@@ -248,9 +256,13 @@ async function compareStep(where) {
   counts.steps++
   let cards = 0
   const look = async () => {
-    const [shown, kernel] = [await page.evaluate(lookAtPage), lookAtKernel()]
-    cards = shown.sockets.length
-    return compare(shown, kernel)
+    try {
+      const [shown, kernel] = [await page.evaluate(lookAtPage), lookAtKernel()]
+      cards = shown.sockets.length
+      return compare(shown, kernel)
+    } catch (error) {
+      return [error.message] // a process has ended while we looked
+    }
   }
   const problems = await until(look, (list) => !list.length)
   counts.cards += cards
@@ -268,7 +280,7 @@ async function takePictures(name) {
 // Plays a page, step by step: the player waits before all that is typed. We are in a network of our
 // own already, so it needs no other one (PLAY_INSIDE).
 async function playPage(path) {
-  const name = basename(resolve(path, '..'))
+  const name = path === 'README.md' ? 'README' : basename(resolve(path, '..'))
   const player = start('common/play', ['--step', path], { env: { ...process.env, PLAY_INSIDE: root, NO_COLOR: '1' } })
   const problems = []
   let most = 0
