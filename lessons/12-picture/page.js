@@ -6,6 +6,7 @@
 import { CSS, draw, toNodes } from '/picture.js'
 
 const LIMIT = 128e6 // bytes of memory for what is kept, roughly
+const MOST = 12 // cards one below the other: where more than 5 are needed, the drawing gets taller
 
 // --- 1. A recording: snapshots in the order in which they came -------------------------------------
 
@@ -42,7 +43,7 @@ class Recording {
     while (k > 0 && !frames[k - 1].layout) k--
     for (; ; k++) {
       const snapshot = JSON.parse(frames[k].text)
-      const drawing = draw(snapshot, k > 0 ? frames[k - 1].layout : this.base, options)
+      const drawing = draw(snapshot, k > 0 ? frames[k - 1].layout : this.base, { most: MOST, ...options })
       frames[k].layout ??= drawing.layout
       this.start ??= snapshot.time
       const about = { time: snapshot.time - this.start, isFirst: k === 0 && !this.base }
@@ -128,11 +129,14 @@ function showStatus() {
 }
 
 // The lines that say what has changed; the one that is marked in the drawing has the mark, too.
-function showChanges({ changes, marked, isFirst }) {
+// Where there is one machine only, its name need not be said.
+function showChanges({ changes, marked, isFirst, layout }) {
+  const { machines } = layout.model
+  const prefix = machines.length === 1 ? `${machines[0].name}: ` : ''
   const lines = changes.length ? changes : [isFirst ? 'This is the first snapshot. Start a program of the course in another terminal.' : 'Nothing has changed.']
   const items = lines.map((line) => {
     const item = document.createElement('li')
-    item.textContent = line
+    item.textContent = line.startsWith(prefix) ? line.slice(prefix.length) : line
     if (line === marked) item.className = 'mark'
     return item
   })
