@@ -113,6 +113,7 @@ sub watch { # one looks at the sockets, and one watches them
     my $got = '';
     eval { while ($got !~ /\]\}\n\n/) { (ready($watcher, 0, 1))[0] or last; sysread $watcher, $got, 65536, length $got or last } };
     kill TERM => $program;
+    until_it_ends(); # and keeps the connections until then
 }
 
 my $messages = '^(recvfrom|sendto|epoll_)';
