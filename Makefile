@@ -120,9 +120,11 @@ test-slides: slides ## look at each slide in a browser; make test reads their te
 	@$(if $(browser),,common/need chromium:chromium)
 	@tests/slow/slides.mjs $(marp) $(browser) bin/slides.html bin/slides.pdf slides/figures bin/pictures
 
-test-picture: ## try the drawing code of common/picture.js, which no lesson uses yet (node, Chromium)
+test-picture: all $(marp)/node_modules/.bin/marp ## try the drawing, and lesson 12 in a browser beside the other lessons
 	@common/need node:nodejs
-	node --test tests/course/picture.test.mjs
+	@$(if $(browser),,common/need chromium:chromium)
+	@node --test --test-reporter=tap tests/course/picture.test.mjs
+	@common/netns bash -c 'tests/slow/picture.mjs "$$@"; exit' picture $(marp) $(browser) bin/pictures
 
 lint: ## look for mistakes in C and shell sources (clang-format, clang-tidy, cppcheck, shellcheck)
 	@common/need clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck \

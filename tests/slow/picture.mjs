@@ -10,6 +10,7 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { PALETTE, draw } from '../../common/picture.js'
 
 const [marp, browserPath, pictures, ...only] = process.argv.slice(2)
@@ -18,7 +19,7 @@ if (!pictures) {
   process.exit(2)
 }
 const { launch } = createRequire(`${resolve(marp)}/`)('puppeteer-core')
-const root = resolve(import.meta.dirname, '../..')
+const root = resolve(fileURLToPath(import.meta.url), '../../..')
 const work = mkdtempSync(join(tmpdir(), 'picture-'))
 mkdirSync(pictures, { recursive: true })
 const PATIENCE = Number(process.env.PATIENCE ?? 20) * 1000
