@@ -362,7 +362,8 @@ const FD = 46
 const LINE = 31
 const [TWO_LINES, THREE_LINES] = [80, 99] // heights of cards
 const SPACE = 5 // at least, between two cards
-const MANY = 12 // more sockets of one kind than this are one card with a number
+const MANY = 12 // more sockets of one kind than this are one card with a number,
+const MANY_OVER = 3 // and of those that no program has any more
 
 const WINGS = [
   { side: -1, card: EDGE + RAIL, dot: EDGE + RAIL + CARD, door: EDGE + RAIL + CARD + GAP },
@@ -453,7 +454,8 @@ function gather(layout, wing, old) {
     const at = s.server ? `at ${s.local.text}` : `to ${s.peer.text}`
     const key = `kind ${wing.key} ${programOf(s) ?? '-'} ${at} ${s.state} ${s.queued}`
     // A kind that has become one card stays one until few are left: no flicker at the limit.
-    const many = sockets.length > (old.places.has(key) ? MANY / 2 : MANY)
+    const limit = isOver(s) ? MANY_OVER : MANY
+    const many = sockets.length > (old.places.has(key) ? limit / 2 : limit)
     if (many) cards.push({ key, wing, sockets, many })
     else for (const one of sockets) cards.push({ key: one.key, wing, sockets: [one], many })
   }

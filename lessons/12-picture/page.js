@@ -6,7 +6,7 @@
 import { CSS, draw, toNodes } from '/picture.js'
 
 const LIMIT = 128e6 // bytes of memory for what is kept, roughly
-const MOST = 12 // cards one below the other: where more than 5 are needed, the drawing gets taller
+const MOST = 8 // cards one below the other: where more than 5 are needed, the drawing gets taller
 
 // --- 1. A recording: snapshots in the order in which they came -------------------------------------
 

@@ -409,7 +409,7 @@ test('a crowd comes and goes: what does not fit is a number, and the first ones 
 test('the picture in README.md is what is drawn of the recording beside it', () => {
   const [recording, svg] = ['json', 'svg'].map((end) => readFileSync(new URL(`../../lessons/12-picture/picture.${end}`, import.meta.url), 'utf8'))
   let drawing = null
-  for (const one of JSON.parse(recording)) drawing = draw(one, drawing?.layout, { standalone: true, most: 12 })
+  for (const one of JSON.parse(recording)) drawing = draw(one, drawing?.layout, { standalone: true, most: 8 })
   assert.ok(drawing.svg === svg, 'to make it anew: bin/12-picture, Load picture.json, Last, Save SVG')
 })
 
@@ -433,6 +433,16 @@ test('with most: the drawing gets taller for more cards, and cards keep their pl
   }
   assert.equal(parse(draw(crowd(0), before, { most: 12 }).svg.trimEnd()).attributes.viewBox, '0 0 1280 720')
   assert.equal(parse(draw(crowd(11)).svg.trimEnd()).attributes.viewBox, '0 0 1280 720')
+})
+
+test('more than three of a kind that no program has any more are one card', () => {
+  for (const n of [3, 4, 40]) {
+    const left = Array.from({ length: n }, (_, i) => socket(null, `127.0.0.1:${40000 + i}`, '127.0.0.1:6666', 'TIME_WAIT'))
+    const { svg } = draw(snapshot(machine('vm', [program(1, '06-accept-one', socket(3, '127.0.0.1:6666', 'none', 'LISTEN'))], left)))
+    checkDrawing(svg)
+    const counts = named(svg.trim(), 'card').map((c) => c.attributes['data-count'] ?? '1')
+    assert.deepEqual(counts, n > 3 ? ['1', String(n)] : ['1', '1', '1', '1'])
+  }
 })
 
 test('the addresses that sockets have are shown first', () => {

@@ -71,11 +71,22 @@ async function stop(child) {
   await once(child, 'exit')
 }
 
+// Waits until a program has printed this; what it prints later is read, and not kept.
+async function seen(child, words) {
+  let output = ''
+  await new Promise((then) => {
+    child.stdout.on('data', (chunk) => {
+      if (!output.includes(words)) output += chunk
+      if (output.includes(words)) then()
+    })
+    child.once('exit', then)
+  })
+}
+
 let server
 async function startServer() {
   server = start('bin/12-picture', [`127.0.0.1:${PORT}`])
-  await once(server.stdout, 'data')
-  server.stdout.resume()
+  await seen(server, 'listen:')
 }
 
 // Chromium as root has no sandbox, nor where CHROME_NO_SANDBOX is set. A pipe drives it, so that it
@@ -352,7 +363,7 @@ async function allDrawings() {
 // A server and a client that come and go: some changes to look at.
 async function someChanges() {
   const echo = start('bin/06-accept-one', [])
-  await once(echo.stdout, 'data')
+  await seen(echo, 'listen:')
   const client = start('bin/05-connect', [])
   await until(() => text('#changes'), (changes) => changes.includes('accepted'))
   return { echo, client }
@@ -437,7 +448,7 @@ await test('what is saved and loaded again gives the same drawings, to the byte'
   if (list.length < 4) problems.push(`only ${list.length} snapshots`)
   problems.push(...differs('the snapshot that is saved', snapshot, JSON.stringify(list.at(-1))))
   let drawing = null
-  for (const one of list) drawing = draw(one, drawing?.layout, { standalone: true, most: 12 })
+  for (const one of list) drawing = draw(one, drawing?.layout, { standalone: true, most: 8 })
   problems.push(...differs('the SVG that is saved', svg, drawing.svg))
 
   await open() // as it was never there
@@ -644,8 +655,7 @@ async function measure() {
   }
   await open()
   await cost('one watcher, nothing happens')
-  const echo = start('bin/11-ten-thousand', ['--quiet'])
-  await once(echo.stdout, 'data')
+  await seen(start('bin/11-ten-thousand', ['--quiet']), 'listen:')
   start('bin/11-crowd', ['--clients', '10000', '--active', '1', '--seconds', '60']).stdout.resume()
   await until(() => page.evaluate(lookAtPage), ({ more }) => more.some(([, n]) => n > 9900))
   await cost('one watcher, 10,000 connections, one of which talks')
