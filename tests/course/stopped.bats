@@ -1,4 +1,5 @@
-# A program that ^Z has stopped keeps its sockets: what the pages of 02, 03 and 06 say about that.
+# A program that ^Z has stopped keeps its sockets: what the pages of 02, 03 and 06 say about that. And
+# one that always has something to do can be ended all the same.
 load ../lib/helpers
 load ../lib/peers
 
@@ -37,4 +38,41 @@ endpoint() {
 
     kill -CONT "$server"
     saw client '^hello$'
+}
+
+# ends SIGNAL PID   the signal ends that program, status 0.
+ends() {
+    kill -"$1" "$2"
+    ended "$2"
+    ((status == 0))
+}
+
+@test "an input that never comes to its end, nor to the end of a line, does not keep INT and TERM out" {
+    for program in 02-bind 03-bind-twice 08-endpoints; do
+        for signal in INT TERM; do
+            start "$program" bash -c 'exec "bin/$0" 127.0.0.1:0 </dev/zero' "$program"
+            saw "$program" Enter
+            ends "$signal" "$pid"
+        done
+    done
+}
+
+@test "a client, or forty, that always have something to say do not keep INT and TERM out" {
+    for program in 06-accept-one 07-accept-many 11-ten-thousand; do
+        for signal in INT TERM; do
+            quiet=--quiet clients=40
+            [[ $program != 06-accept-one ]] || quiet="" clients=1
+            # shellcheck disable=SC2086 # no word, or one
+            start server "bin/$program" $quiet 127.0.0.1:0
+            server=$pid
+            saw server '^listen: '
+            AT=$(sed -nE 's/^listen: fd 3 is ([^,]*).*/\1/p' "$log/server")
+            # As fast as it can, each of them: all send, and then all receive.
+            peer clients 'my @s = map { connected() } 1 .. '"$clients"'; my $n = 0;
+                while (1) { syswrite $_, "x" x 16384 or exit for @s; sysread $_, my $got, 16384 or exit for @s;
+                    print "flooded\n" if $n++ == 50 }'
+            saw clients '^flooded'
+            ends "$signal" "$server"
+        done
+    done
 }
