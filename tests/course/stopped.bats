@@ -56,23 +56,3 @@ ends() {
         done
     done
 }
-
-@test "a client, or forty, that always have something to say do not keep INT and TERM out" {
-    for program in 06-accept-one 07-accept-many 11-ten-thousand; do
-        for signal in INT TERM; do
-            quiet=--quiet clients=40
-            [[ $program != 06-accept-one ]] || quiet="" clients=1
-            # shellcheck disable=SC2086 # no word, or one
-            start server "bin/$program" $quiet 127.0.0.1:0
-            server=$pid
-            saw server '^listen: '
-            AT=$(sed -nE 's/^listen: fd 3 is ([^,]*).*/\1/p' "$log/server")
-            # As fast as it can, each of them: all send, and then all receive.
-            peer clients 'my @s = map { connected() } 1 .. '"$clients"'; my $n = 0;
-                while (1) { syswrite $_, "x" x 16384 or exit for @s; sysread $_, my $got, 16384 or exit for @s;
-                    print "flooded\n" if $n++ == 50 }'
-            saw clients '^flooded'
-            ends "$signal" "$server"
-        done
-    done
-}
