@@ -142,7 +142,7 @@ int main(int argc, char **argv)
 /* Serves clients until the user ends the server. */
 static void run(const char *where)
 {
-    while (!stop_requested) {
+    while (!stop_requested()) {
         /* 2. Wait for all sockets at once. There is a time to wait only when something is due:
          *    while nobody watches, the server sleeps. */
         int wait = milliseconds_to_wait();
@@ -843,7 +843,7 @@ static void drop_client(int fd, int error)
     if (error != 0)
         say("close: fd %d, the client %s has gone: %s (%s)", fd, peer.s, strerror(error),
             errno_name(error).s);
-    else if (stop_requested)
+    else if (stop_requested())
         say("close: fd %d, disconnecting the client %s", fd, peer.s);
     else
         say("close: fd %d, the client %s has finished", fd, peer.s);

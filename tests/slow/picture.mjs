@@ -364,6 +364,7 @@ async function allDrawings() {
 async function someChanges() {
   const echo = start('bin/06-accept-one', [])
   await seen(echo, 'listen:')
+  await until(() => text('#changes'), (changes) => changes.includes('listening'))
   const client = start('bin/05-connect', [])
   await until(() => text('#changes'), (changes) => changes.includes('accepted'))
   return { echo, client }
