@@ -773,6 +773,7 @@ function drawLines(layout) {
         const bend = other.wing.side === wing.side ? x + out * 66 : (x + there) / 2
         d += `C${bend} ${y} ${bend} ${to} ${there} ${to}H${other.wing.dot}`
         if (CONNECTING.has(s.state) && CONNECTING.has(s.other.state)) kind = 'line connecting'
+        if (card.over && other.over) kind = 'line over' // the kernels of both still have it
       } else if (s.state === 'SYN_SENT') {
         // It knocks at a door, and has no other end yet.
         kind = 'line connecting'

@@ -360,13 +360,14 @@ async function allDrawings() {
   }
 }
 
-// A server and a client that come and go: some changes to look at.
-async function someChanges() {
+// A server and a client that come and go: some changes to look at. The text that ask() returns has
+// to tell of each.
+async function someChanges(ask = () => text('desc')) {
   const echo = start('bin/06-accept-one', [])
   await seen(echo, 'listen:')
-  await until(() => text('#changes'), (changes) => changes.includes('listening'))
+  await until(ask, (words) => words.includes('06-accept-one'))
   const client = start('bin/05-connect', [])
-  await until(() => text('#changes'), (changes) => changes.includes('accepted'))
+  await until(ask, (words) => words.includes('05-connect'))
   return { echo, client }
 }
 
@@ -616,6 +617,25 @@ await test('nothing moves by itself', async () => {
   return [...problems, ...differs('animations', moving, 0)]
 })
 
+await test('a page that nobody sees is not drawn, and misses nothing', async () => {
+  const problems = await open()
+  const other = await browser.newPage()
+  await other.bringToFront()
+  const visible = await until(() => page.evaluate(() => document.visibilityState), (state) => state === 'hidden')
+  problems.push(...differs('the page behind another one', visible, 'hidden'))
+  const before = await text('#drawing')
+  const { echo, client } = await someChanges(() => page.evaluate(async () => (await fetch('/snapshot')).text()))
+  problems.push(...differs('its drawing', await text('#drawing'), before))
+  await other.close()
+  await page.bringToFront()
+  const words = await until(() => text('desc'), (desc) => desc.includes('05-connect'))
+  if (!words.includes('05-connect')) problems.push(`seen again, it shows ${words}`)
+  if ((await allDrawings()).length < 3) problems.push(`there are only ${await text('#number')}`)
+  client.stdin.end()
+  await once(echo, 'exit')
+  return problems
+})
+
 await test('when the server is gone the page says so, and connects again', async () => {
   const problems = await open()
   expected.lost = true
@@ -660,6 +680,16 @@ async function measure() {
   start('bin/11-crowd', ['--clients', '10000', '--active', '1', '--seconds', '60']).stdout.resume()
   await until(() => page.evaluate(lookAtPage), ({ more }) => more.some(([, n]) => n > 9900))
   await cost('one watcher, 10,000 connections, one of which talks')
+  const crowd = JSON.parse(await saved('#save-snapshot'))
+  let best = Infinity
+  for (let i = 0, layout = null; i < 10; i++) {
+    const before = process.cpuUsage()
+    layout = draw(crowd, layout).layout
+    const { user, system } = process.cpuUsage(before)
+    best = Math.min(best, (user + system) / 1000)
+  }
+  const sockets = crowd.machines.flatMap((m) => [...m.programs.flatMap((p) => p.sockets), ...m.orphans]).length
+  console.log(`# drawing ${sockets} sockets: ${best.toFixed(1)} ms of processor time, the best of 10`)
 }
 if (!only.length || only.includes('measure')) await measure()
 
