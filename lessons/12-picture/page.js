@@ -88,16 +88,16 @@ let drawn = null // the frame of it that is in the page
 let connection = 'none yet' // 'open' or 'lost'
 let waiting = false // for the next frame of the browser
 
-// Has everything drawn again, at most once for each frame of the browser, and only if it can be seen.
+// Has everything drawn again, at most once for each frame of the browser. It makes no frames for a
+// page that nobody sees.
 function update() {
-  if (waiting || document.hidden) return
+  if (waiting) return
   waiting = true
   requestAnimationFrame(() => {
     waiting = false
     show()
   })
 }
-document.addEventListener('visibilitychange', update)
 
 function show() {
   const { frames } = shown

@@ -491,6 +491,9 @@ await test('a file that is not a recording is refused, and says why', async () =
     if (!why.test(said) || !said.startsWith('file.json was not loaded: ')) problems.push(`${what}: it says ${said}`)
     const now = await page.$eval('#drawing', (element) => element.innerHTML)
     if (now !== shown) problems.push(`${what}: it has changed the drawing`)
+    await press('End')
+    problems.push(...differs(`${what}: End leads to`, await text('#number'), `${story.length} of ${story.length}`))
+    await press('Home')
   }
   await press('Space')
   const hidden = await page.$eval('#error', (element) => element.hidden)
