@@ -351,7 +351,7 @@ END
     [[ ${lines[-1]} == '  3 left out for want of "strace": '* ]]
 }
 
-@test "the lab is up from the first block that needs it to the end of its page, and no longer" {
+@test "the lab is up for the blocks of a page that need it and follow one another, and no longer" {
     echo "# x" >page.md
     a_place
     needing
@@ -359,9 +359,12 @@ END
     [[ ! -e asked ]]
     printf '%s\n' '```console lab' 'D$ echo playing >>"$WORK/asked"' '```' >>page.md
     printf '%s\n' '```console lab' 'D$ echo playing >>"$WORK/asked"' 'D? 1' '```' >>page.md
+    printf '%s\n' '```console' 'D$ echo outside >>"$WORK/asked"' '```' >>page.md
+    printf '%s\n' '```console lab' 'D$ echo playing >>"$WORK/asked"' '```' >>page.md
     cp page.md second.md
     run -1 "$play" page.md second.md
-    [[ $(xargs <asked) == "lab up playing playing down up playing playing down" ]]
+    local each="up playing playing down outside up playing down"
+    [[ $(xargs <asked) == "lab $each $each" ]]
 
     # A player that is ended takes it along. (With namespaces the kernel ends the lab.)
     without_namespaces

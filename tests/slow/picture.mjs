@@ -543,9 +543,10 @@ await test('the keyboard alone reaches everything, and shows where it is', async
   problems.push(...differs('Enter on Help: the focus is in it', inside, true))
   await press('Enter')
   problems.push(...differs('Enter closes it: the focus is where it was', await page.evaluate(() => document.activeElement.id), 'help'))
-  await page.focus('#pause')
+  await page.focus('#theme')
   await press('Space')
-  problems.push(...differs('Space on a button presses it once', await text('#status'), 'Paused.'))
+  problems.push(...differs('Space on a button presses it', await text('#theme'), 'Theme: light'))
+  problems.push(...differs('and does nothing else', await text('#status'), 'Live.'))
   await page.focus('#load')
   const chooser = page.waitForFileChooser({ timeout: PATIENCE })
   await settled() // it is waited for by now
