@@ -167,9 +167,9 @@ const pids = () => readdirSync('/proc').filter((name) => /^\d+$/.test(name))
 // The machines on which a process runs, each with one of its processes: ours, and the PCs of the lab,
 // which have these addresses.
 const LAB = { '192.168.0.101': 'A', '192.168.0.102': 'B', '192.168.0.103': 'C' }
-const names = new Map([[link('/proc/self/ns/net'), HERE]]) // of each network, once we know it
 function findMachines() {
   const machines = new Map()
+  const names = new Map([[link('/proc/self/ns/net'), HERE]]) // of each network
   for (const pid of pids()) {
     const network = link(`/proc/${pid}/ns/net`)
     if (!names.has(network)) {
