@@ -21,12 +21,52 @@ AT=$at # for the peers
 limit=$(((patience + 3) / 4))
 bounded=(bash -c 'ulimit -f 1024; exec "$@"' -)
 
-# not_yet EXPECTED SEEN   the check fails, and says so. Either may have several lines.
+# The compiler's checkers (Makefile) end the program when it does what no C program may do. What one
+# of them has to say goes to a file, what the other one (gcc's) to stderr.
+export ASAN_OPTIONS="exitcode=99:detect_leaks=0:detect_stack_use_after_return=1:log_path='$log/found'"
+export UBSAN_OPTIONS=exitcode=99
+
+# found   sets REPLY to what they have found, in plain words; fails where they have found nothing.
+found() {
+    local report what=""
+    report=$(cat "$log"/found.* 2>/dev/null || grep -ahs -D skip -m 1 '\.c:[0-9:]* runtime error: ' "$log"/*) ||
+        return
+    if [[ $report =~ \ runtime\ error:\ ([^$'\n']*) ]]; then
+        what=${BASH_REMATCH[1]}
+        [[ $what != *"insufficient space"* ]] || what="past the end of an array, or before it"
+    elif [[ $report =~ AddressSanitizer:\ (attempting\ )?([a-zA-Z-]+) ]]; then
+        case ${BASH_REMATCH[2]} in
+            heap-buffer-overflow) what="past the end of what malloc() has returned, or before it" ;;
+            *-buffer-overflow | *-buffer-underflow) what="past the end of an array, or before it" ;;
+            heap-use-after-free) what="memory that has been freed" ;;
+            stack-use-*) what="a variable of a function or block that has ended" ;;
+            double-free | bad-free) what="free(): this memory is not there to be freed" ;;
+            SEGV | unknown-crash) what="a pointer that points nowhere, NULL perhaps" ;;
+            stack-overflow) what="the stack is full: a function that calls itself without end?" ;;
+            *) what=${BASH_REMATCH[2]} ;;
+        esac
+        [[ ! $report =~ $'\n'(WRITE|READ)\ of ]] || what="${BASH_REMATCH[1]/READ/read}s $what"
+        what=${what/WRITEs/writes}
+    fi
+    REPLY="the compiler's checkers have stopped the program"
+    [[ ! $report =~ (lessons/[^\ /]*/)?exercise\.c:[0-9]+ ]] || REPLY+=$' at\n'${BASH_REMATCH[0]}
+    REPLY+=$':\n'$what
+}
+
+# not_yet EXPECTED SEEN   the check fails, and says so. Either may have several lines. (What the
+# checkers have found is the cause of whatever else has been seen.)
 not_yet() {
-    local next=$'\n:           ' # the next line of a text begins below the first one
+    local next=$'\n:           ' seen=$2 # the next line of a text begins below the first one
+    ! found || seen=$REPLY
     printf ': expected: %s\n' "${1//$'\n'/$next}"
-    printf ': seen:     %s\n' "${2//$'\n'/$next}"
+    printf ': seen:     %s\n' "${seen//$'\n'/$next}"
     return 1
+}
+
+# What they find fails a check in which all else is well, too.
+teardown() {
+    end_started
+    [[ -z ${BATS_TEST_COMPLETED-} ]] || ! found || not_yet "a program in which all is well" ""
 }
 
 # in_lines TEXT   8 lines at most, of what a terminal can show; "nothing" where there is none.
@@ -44,6 +84,7 @@ same() {
 # ending_of STATUS   in words.
 ending_of() {
     case $1 in
+        99) echo "the compiler's checkers have stopped it" ;;
         137) echo "it still ran after $limit seconds" ;;
         139) echo "it crashed: Segmentation fault (SIGSEGV)" ;;
         141) echo "it was killed by the signal SIGPIPE (exit status 141)" ;;
@@ -185,15 +226,22 @@ stopped() {
     [[ $(<"/proc/$server/stat") == *") T "* ]]
 }
 
-# sleeps WHAT   the program in the background does not keep a processor busy.
+# sleeps WHAT   the program in the background takes (nearly) no processor time for 0.6 seconds.
 sleeps() {
-    local asleep=0 state i
-    for ((i = 0; i < 20; i++)); do
-        read -r _ _ state _ <"/proc/$server/stat" || runs "$1"
-        [[ $state == R ]] || ((++asleep))
-        sleep 0.02
-    done
-    ((asleep >= 10)) || not_yet "$1" "looked at 20 times, it was busy $((20 - asleep)) times"
+    local before
+    before=$(processor_time) || runs "$1"
+    sleep 0.6 # (a while is what this is about)
+    (($(processor_time || echo 0) - before <= 10)) || not_yet "$1" \
+        "in 0.6 seconds it has used 0.$(printf %02d $(($(processor_time) - before))) seconds of processor time"
+    runs "$1"
+}
+
+# processor_time   of the program in the background, in 1/100 s.
+processor_time() {
+    local stat
+    read -r stat <"/proc/$server/stat" || return
+    read -ra stat <<<"${stat##*) }" # from the third field on
+    echo $(((stat[11] + stat[12]) * 100 / $(getconf CLK_TCK)))
 }
 
 # keeps COUNT WHAT   the program in the background has so many sockets or fewer, in $patience seconds.
