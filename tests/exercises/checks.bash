@@ -5,11 +5,14 @@ load ../lib/helpers
 load ../lib/peers
 export LC_ALL=C
 
-# What is checked: bin/06-exercise for 06.bats (make solutions has others checked, too), and where:
+# What is checked: bin/06-exercise for 06.bats, bin/07-hunt for hunt-07.bats (make solutions has others
+# checked, too), and where:
 # a port of its own for each check, so that no check leaves a TIME_WAIT to the next one. (On the
 # machine itself helpers.bash has chosen it.)
 number=$(basename "$BATS_TEST_FILENAME" .bats)
-exercise=${EXERCISE:-bin/$number-exercise}
+exercise=bin/$number-exercise
+[[ $number != hunt-* ]] || exercise=bin/${number#hunt-}-hunt
+exercise=${EXERCISE:-$exercise}
 if [[ ${PLAYED_IN-} == in* ]]; then
     port=$((6660 + ${BATS_TEST_NUMBER:-0}))
     at=127.0.0.1:$port
