@@ -229,22 +229,18 @@ stopped() {
     [[ $(<"/proc/$server/stat") == *") T "* ]]
 }
 
-# sleeps WHAT   the program in the background takes (nearly) no processor time for 0.6 seconds.
+# sleeps WHAT   the program in the background does not keep a processor busy: when looked at, it is
+# asleep. (Its processor time would not tell that on a machine on which it gets hardly any.)
 sleeps() {
-    local before
-    before=$(processor_time) || runs "$1"
-    sleep 0.6 # (a while is what this is about)
-    (($(processor_time || echo 0) - before <= 10)) || not_yet "$1" \
-        "in 0.6 seconds it has used 0.$(printf %02d $(($(processor_time) - before))) seconds of processor time"
+    local asleep=0 state i
+    for ((i = 0; i < 20; i++)); do
+        { read -r state <"/proc/$server/stat"; } 2>/dev/null || runs "$1"
+        [[ $state == *") R "* ]] || ((++asleep))
+        sleep 0.02
+    done
     runs "$1"
-}
-
-# processor_time   of the program in the background, in 1/100 s.
-processor_time() {
-    local stat
-    read -r stat <"/proc/$server/stat" || return
-    read -ra stat <<<"${stat##*) }" # from the third field on
-    echo $(((stat[11] + stat[12]) * 100 / $(getconf CLK_TCK)))
+    ((asleep >= 10)) || not_yet "$1" \
+        "of 20 times that it was looked at, it was at work $((20 - asleep)) times: it keeps a processor busy"
 }
 
 # keeps COUNT WHAT   the program in the background has so many sockets or fewer, in $patience seconds.
