@@ -126,11 +126,11 @@ test-picture: ## try the drawing code of common/picture.js, which no lesson uses
 lint: ## look for mistakes in C and shell sources (clang-format, clang-tidy, cppcheck, shellcheck)
 	@common/need clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck \
 	    shellcheck:shellcheck
-	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/slow/*.c tests/slow/*/*.c tests/solutions/*.c
+	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/slow/*.c tests/slow/*/*.c tests/solutions/*.c tests/exercises/*.c
 	cppcheck --quiet --std=c11 --enable=warning,style,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem --error-exitcode=1 --force \
-	    -D_Noreturn='__attribute__((noreturn))' -Icommon common lessons tests/solutions
-	printf '%s\n' common/*.c lessons/*/*.c tests/slow/*.c tests/solutions/*.c | xargs -P "$$(nproc)" -I % \
+	    -D_Noreturn='__attribute__((noreturn))' -Icommon common lessons tests/solutions tests/exercises
+	printf '%s\n' common/*.c lessons/*/*.c tests/slow/*.c tests/solutions/*.c tests/exercises/*.c | xargs -P "$$(nproc)" -I % \
 	    clang-tidy --quiet % -- -std=c17 -D_POSIX_C_SOURCE=200809L -Icommon 2>/dev/null
 	shellcheck --exclude=SC2034,SC2154 $(scripts) # variables cross files here: `load helpers`
 
