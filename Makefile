@@ -123,14 +123,15 @@ test-picture: ## try the drawing code of common/picture.js, which no lesson uses
 	@common/need node:nodejs
 	node --test tests/course/picture.test.mjs
 
+linted := $(wildcard common/*.c lessons/*/*.c tests/slow/*.c tests/solutions/*.c tests/exercises/*.c)
 lint: ## look for mistakes in C and shell sources (clang-format, clang-tidy, cppcheck, shellcheck)
 	@common/need clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck \
 	    shellcheck:shellcheck
-	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/slow/*.c tests/slow/*/*.c tests/solutions/*.c tests/exercises/*.c
+	clang-format --dry-run --Werror $(linted) common/*.h tests/slow/*/*.c
 	cppcheck --quiet --std=c11 --enable=warning,style,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem --error-exitcode=1 --force \
 	    -D_Noreturn='__attribute__((noreturn))' -Icommon common lessons tests/solutions tests/exercises
-	printf '%s\n' common/*.c lessons/*/*.c tests/slow/*.c tests/solutions/*.c tests/exercises/*.c | xargs -P "$$(nproc)" -I % \
+	printf '%s\n' $(linted) | xargs -P "$$(nproc)" -I % \
 	    clang-tidy --quiet % -- -std=c17 -D_POSIX_C_SOURCE=200809L -Icommon 2>/dev/null
 	shellcheck --exclude=SC2034,SC2154 $(scripts) # variables cross files here: `load helpers`
 
