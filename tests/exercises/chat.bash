@@ -9,8 +9,8 @@ members() {
         runs "$1 clients in the chat"
         if ((SECONDS > deadline)) || [[ -n $(ss -Htn state close-wait "dport = :$port") ]]; then
             not_yet "the server has $1 connected socket$s: one for each client that is there" \
-                "$now; ss -tn shows at port $port:"$'\n'"$(ss -tn "( sport = :$port or dport = :$port )" |
-                    tail -n +2 | awk '{ print $1, $4, $5 }')"
+                "$now; ss -tn shows at port $port:"$'\n'"$(in_lines "$(ss -Htn "( sport = :$port or dport = :$port )" |
+                    awk '{ print $1, $4, $5 }' | sort)")"
         fi
         sleep 0.01
     done
