@@ -225,6 +225,25 @@ C
     shows "06 Accept one        done"
 }
 
+@test "a hunt: what goes wrong is told, and that it is mended" {
+    local lesson=lessons/09-buffers
+    mkdir "$course/$lesson"
+    cp "$lesson/README.md" "$lesson/hunt.c" "$course/$lesson"
+    perl -i -0777 -pe 's/^\@test "(?!a line that comes|several lines).*?^\}\n//gms' "$course/tests/exercises/hunt-09.bats"
+    makes hunt-09
+    no_failure_of_make
+    shows "  not yet  a line that comes in pieces is one message"
+    shows "0 of 2 checks work."
+    shows "The task and three hints, under Hunt: lessons/09-buffers/README.md"
+    [[ -n $(type -P git) ]] || skip "git applies the answer, and is not here"
+    sed -n '/^```diff$/,/^```$/{ /^```/d; p }' "$lesson/README.md" >"$course/answer"
+    (cd "$course" && GIT_CEILING_DIRECTORIES=$course git apply answer)
+    makes hunt-09
+    shows "All 2 checks work: hunt 09 is done."
+    makes hunt-98
+    shows "There is no hunt '98'. There are: 09"
+}
+
 @test "there is no exercise 99" {
     makes exercise-99
     ((status != 0))
