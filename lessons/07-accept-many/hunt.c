@@ -48,7 +48,7 @@ int main(int argc, char **argv)
     at = local_endpoint(listener);
     say("listen: fd %d is %s, waiting for clients\n", listener, endpoint_text(&at).s);
 
-    while (!stop_requested) {
+    while (!stop_requested()) {
         int ready = ppoll(polled, (nfds_t)count, NULL, while_waiting);
         if (ready < 0 && errno != EINTR)
             die("poll");
