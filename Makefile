@@ -172,12 +172,12 @@ exercise-%: bin/%-exercise ## what works of your exercise: make exercise-06
 	@common/need $(check_tools)
 	@tests/exercises/check $* || [ $$? = 1 ]
 
-hunt-%: all ## is the mistake in this lesson's hunt.c found? make hunt-07
-	@common/need $(check_tools)
-	@tests/exercises/check hunt-$* || [ $$? = 1 ]
-
 check-%: exercise-% ## the same, by its other name
 	@:
+
+hunt-%: all ## is the mistake in a lesson's hunt.c mended? make hunt-07
+	@common/need $(check_tools)
+	@tests/exercises/check hunt-$* || [ $$? = 1 ]
 
 progress: ## which exercises are done, and where to go on
 	@common/need $(check_tools)
