@@ -159,10 +159,13 @@ check_tools := bats:bats ip:iproute2 ss:iproute2 perl:perl-base
 scripts     += tests/exercises/check tests/exercises/progress \
                tests/solutions/run
 
-bin/%-exercise: $$(wildcard lessons/$$*-*/exercise.c) tests/exercises/checkers.c bin/common.o
+bin/%-exercise: $$(wildcard lessons/$$*-*/exercise.c) bin/checkers.o bin/common.o
 	@rm -f $@
 	@for with in '$(checkers) -no-pie' ''; do \
 	    $(compile) $$with -MMD -MP -o $@ $(filter %.c %.o,$^) $(LDFLAGS) 2>$@.compiler && break; done; true
+
+bin/checkers.o: tests/exercises/checkers.c bin/compile
+	@$(compile) -c -o $@ $<
 
 bin/%-exercise.checks: bin/%-exercise tests/exercises/%.bats $(for_checks)
 	@tests/exercises/check $* >/dev/null || true
