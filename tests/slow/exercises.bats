@@ -112,7 +112,9 @@ shows() {
     [[ ! -e $course/bin/02-exercise.checks ]] # it waits for this one
 }
 
-@test "a write past the end of an array is found, with its line; a compiler without checkers is named" {
+@test "a write past the end of an array is found, with its line" {
+    cc -fsanitize=address,undefined -o "$log/checked" -x c - <<<'int main(void) { return 0; }' ||
+        skip "this compiler has no checkers"
     perl -pe 's/(?=struct text line = time_line)/static char all[4]; static int n; all[n += 4] = 0; /' \
         tests/solutions/06.c >"$exercise"
     makes exercise-06
@@ -126,7 +128,9 @@ shows() {
         tests/solutions/06.c >"$exercise"
     makes exercise-06
     shows "writes past the end of an array, or before it"
+}
 
+@test "a compiler without checkers is named, and does no other harm" {
     printf '#!/bin/sh\n[ "${*#*-fsanitize}" = "$*" ] || { echo "cannot find -lasan" >&2; exit 1; }\nexec cc "$@"\n' \
         >"$log/cc"
     chmod +x "$log/cc"
