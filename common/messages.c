@@ -130,8 +130,8 @@ static int write_line(int fd, const char *line, size_t length)
     char both[1200];
     unsigned left_out = to->left_out;
     if (left_out > 0) {
-        int n = snprintf(both, sizeof both, "%s(%u line%s left out here: nobody read this)\n",
-                         to->in_a_line ? "\n" : "", left_out, left_out == 1 ? "" : "s");
+        int n = snprintf(both, sizeof both, "%s(%s left out here: nobody read this)\n",
+                         to->in_a_line ? "\n" : "", counted(left_out, "line").s);
         if ((size_t)n + length <= sizeof both) {
             memcpy(both + n, line, length);
             line = both;
@@ -202,33 +202,34 @@ struct text errno_name(int error)
     return text;
 }
 
-/* What a learner can do about an error that has one usual reason in these lessons. To another call
- * the same error means something else: `call` is what a message begins with, "bind %s". */
+/* What a learner can try, or NULL. The same error can mean something else for another call: `call`
+ * is what a message begins with, "bind %s". A hint has to be true whatever the reason is:
+ * tests/course/hints.bats makes each of them happen, for each reason that we know. */
 static const char *what_to_try(const char *call, int error)
 {
     bool is_bind = strncmp(call, "bind", 4) == 0, is_listen = strncmp(call, "listen", 6) == 0;
     if (is_bind && error == EACCES)
-        return "low ports need privilege: take a port from the limit on that bin/02-bind shows";
+        return "a port that needs no privilege: bin/02-bind shows the lowest one";
     if ((is_bind || is_listen) && error == EADDRINUSE)
-        return "take another port, or end the program that has it: `ss -tanp` shows it if it "
-               "listens";
+        return "another port. What has this one? `ss -tanp` shows a program: end it.\n"
+               "  TIME-WAIT or FIN-WAIT-2: wait a minute. No program: it is another user's.\n"
+               "  No line, or UNCONN: a program that has bound the port and does not listen.";
     if (is_bind && error == EADDRNOTAVAIL)
-        return "no interface of this machine has that address: bin/01-interfaces lists them";
+        return "an address of an interface that is up: bin/01-interfaces lists them";
     if (is_bind && error == EINVAL)
-        return "a socket is bound once; an address that begins with fe80 needs its interface, "
-               "[fe80::1%eth0]:6666";
+        return "bind a socket only once, with an address of its own IP version;\n"
+               "  an address that begins with fe80 needs its interface: [fe80::1%eth0]:6666.";
     if (strncmp(call, "socket", 6) == 0 && error == EAFNOSUPPORT)
-        return "this machine has no IPv6: take an IPv4 address";
+        return "an IPv4 address: this machine may have no IPv6";
     if (error == EAFNOSUPPORT)
-        return "socket(), and the address's sa_family, have to name the same IP version";
+        return "an address of the IP version that socket() was called with";
     if (error == EMFILE)
-        return "`ulimit -Sn 4096` before you start it allows 4096 descriptors; `ulimit -Hn` shows "
-               "the most";
+        return "`ulimit -Sn N`, then start it again. N can be as high as `ulimit -Hn`.";
     return NULL;
 }
 
 /* Prints a line on stderr: the program's name and the text; with an errno value (not 0) what it
- * means, and on a second line what to try. */
+ * means, and below it what to try. */
 static void print_error(int error, const char *format, va_list values)
 {
     char what[512], line[1024];
@@ -287,6 +288,13 @@ void fail(const char *format, ...)
     print_error(0, format, values);
     va_end(values);
     exit(1);
+}
+
+struct text counted(size_t number, const char *thing)
+{
+    struct text text;
+    snprintf(text.s, sizeof text.s, "%zu %s%s", number, thing, number == 1 ? "" : "s");
+    return text;
 }
 
 struct text quoted(const void *data, size_t length)

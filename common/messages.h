@@ -61,6 +61,9 @@ void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * for one that no call of the lessons is known to return. */
 struct text errno_name(int error);
 
+/* Returns a number and what is counted, "1 byte" or "6 bytes": the plural of `thing` has an s. */
+struct text counted(size_t number, const char *thing);
+
 /* Returns bytes as a C string literal, quoted: whatever a peer sends, a terminal can show it
  * safely. Of more than 48 bytes it shows the first 48, and three dots after the quote. */
 struct text quoted(const void *data, size_t length);

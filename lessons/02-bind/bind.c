@@ -48,7 +48,7 @@ int main(int argc, char **argv)
     say_the_kernels_limits();
     unsigned char bytes[2];
     memcpy(bytes, at.sa.sa_family == AF_INET ? &at.in.sin_port : &at.in6.sin6_port, 2);
-    say("port %d is the bytes %02x %02x in network order; %02x %02x as this machine stores it\n",
+    say("port %d: bytes %02x %02x in network byte order, %02x %02x in this machine's memory\n",
         port, bytes[0], bytes[1], ((unsigned char *)&port)[0], ((unsigned char *)&port)[1]);
 
     /* 2. A socket. To the program it is a descriptor, a small number. It has no address yet. */

@@ -22,9 +22,9 @@ int main(int argc, char **argv)
     struct command_option options[] = {{.name = "--table"}, {.name = NULL}};
     const char *where = read_arguments(
         argc, argv,
-        "Takes a port and holds it until Enter, end of input or ^C: try it in two terminals.\n"
-        "--table asks the kernel about pairs of sockets, each on a port that it finds free. For\n"
-        "some microseconds a few of these sockets listen on all addresses of the machine.",
+        "Takes a port and holds it until Enter, end of input or ^C. Try it in two\n"
+        "terminals. --table: asks the kernel about pairs of sockets, each on a port that\n"
+        "is free. A few of them listen on all addresses of the machine for a moment.",
         options, "HOST:PORT");
     if (options[0].given) {
         if (where != NULL)

@@ -54,9 +54,9 @@ int main(int argc, char **argv)
                 : error == EAI_MEMORY ? "EAI_MEMORY"
                                       : "see man getaddrinfo");
         if (error == EAI_AGAIN)
-            fprintf(stderr, "  No name server answered: is this machine connected?\n");
+            fprintf(stderr, "  No name server could answer: is this machine connected?\n");
         else if (error == EAI_NONAME)
-            fprintf(stderr, "  Nobody knows an address for this name: is it spelled right?\n");
+            fprintf(stderr, "  No address was found for this name: is it spelled right?\n");
         free(host);
         return 1;
     }
@@ -146,20 +146,20 @@ static const char *meaning(int error)
 {
     switch (error) {
     case ECONNREFUSED:
-        return "The machine is there and said no: no program listens on this address and port.";
+        return "No program listens on this address and port. Or a firewall refuses.";
     case ETIMEDOUT:
-        return "Nobody answered. A firewall that drops the packets? A server too busy to accept?";
+        return "No answer. Is the machine on, the server busy? Does a firewall drop packets?";
     case EHOSTUNREACH:
-        return "It is not reached: is it switched on, the address right? Or a firewall refuses.";
+        return "Not reached: is the machine on, is the address right? Or a firewall refuses.";
     case ENETUNREACH:
-        return "This machine or a router knows no way there: is it connected, the address right?";
+        return "No route leads there. Is this machine connected, is the address right?";
     case EACCES:
     case EPERM:
-        return "A rule on this machine forbids it (a firewall, a prohibited route).";
+        return "A rule on this machine forbids it (a firewall, or a prohibited route).";
     case EADDRNOTAVAIL:
-        return "This end has no address for that (no IPv6 here?), or no ephemeral port is left.";
+        return "No address of this machine fits (no IPv6?), or no ephemeral port is left.";
     case EINVAL:
-        return "An address that begins with fe80 needs its interface: [fe80::1%eth0]:6666.";
+        return "If the address begins with fe80, it lacks its interface: [fe80::1%eth0]:6666.";
     default:
         return NULL;
     }
@@ -208,7 +208,7 @@ static void carry(int fd, const char *peer)
             if (n > 0) {
                 begin += (size_t)n;
                 if (log_fd == STDOUT_FILENO)
-                    say("send: %zd bytes\n", n);
+                    say("send: %s\n", counted((size_t)n, "byte").s);
             }
         }
 
@@ -231,7 +231,7 @@ static void carry(int fd, const char *peer)
                 say("recv: 0 bytes, the peer has finished\n");
             }
             if (n > 0 && log_fd == STDOUT_FILENO)
-                say("recv: %zd bytes %s\n", n, quoted(incoming, (size_t)n).s);
+                say("recv: %s %s\n", counted((size_t)n, "byte").s, quoted(incoming, (size_t)n).s);
             else if (n > 0 && write_all(STDOUT_FILENO, incoming, (size_t)n) < 0)
                 die("write to stdout");
         } else if (peer_finished && (wait[1].revents & (POLLERR | POLLHUP)) != 0 && !we_finished) {

@@ -130,7 +130,7 @@ static void send_all(int fd, const char *data, size_t length, const char *client
             continue;
         if (n < 0)
             die("send to %s", client);
-        say("send: %zd bytes\n", n);
+        say("send: %s\n", counted((size_t)n, "byte").s);
         data += n;
         length -= (size_t)n;
     }
@@ -152,7 +152,7 @@ static void serve(int fd, const char *client)
             return;
         }
         /* These are n bytes, not a string: no NUL ends them. */
-        say("recv: %zd bytes %s\n", n, quoted(buf, (size_t)n).s);
+        say("recv: %s %s\n", counted((size_t)n, "byte").s, quoted(buf, (size_t)n).s);
         send_all(fd, buf, (size_t)n, client);
     }
 }

@@ -163,7 +163,7 @@ static bool make_room(int fd)
 static void say_counts(void)
 {
     size_t n = server.client_count;
-    say(" (%zu client%s, %zu socket%s, 1 port)\n", n, n == 1 ? "" : "s", n + 1, n == 0 ? "" : "s");
+    say("    %s, %s, 1 port\n", counted(n, "client").s, counted(n + 1, "socket").s);
 }
 
 /* Takes fd, which accept() returned, as the socket of a client. When that fails, only this client
@@ -181,7 +181,7 @@ static void add_client(int fd, const struct endpoint *peer)
     server.client_count++;
     if (server.quiet)
         return;
-    say("accept: fd %d is %s, the client is %s", fd, endpoint_text(&local).s,
+    say("accept: fd %d is %s, the client is %s\n", fd, endpoint_text(&local).s,
         endpoint_text(peer).s);
     say_counts();
 }
@@ -193,6 +193,7 @@ static void accept_pending(const char *where)
         struct endpoint peer = {.length = 0};
         socklen_t length = sizeof peer.in6;
         int fd = accept(server.listener, &peer.sa, &length);
+        const char *lacking;
         peer.length = length;
         if (fd >= 0) {
             add_client(fd, &peer);
@@ -212,8 +213,9 @@ static void accept_pending(const char *where)
         case ENOMEM:  /* nothing is lost. Say it once, and go on with those that are accepted. */
             if (server.out_of_descriptors)
                 return;
-            complain(errno, "accept on %s: out of %s: clients wait until another one leaves", where,
-                     errno == EMFILE || errno == ENFILE ? "descriptors" : "memory");
+            lacking = errno == EMFILE || errno == ENFILE ? "descriptors" : "memory";
+            complain(errno, "accept on %s", where);
+            note("out of %s: new clients wait until another one leaves", lacking);
             watch_listener(false);
             return;
         case EBADF:
@@ -323,11 +325,11 @@ static void drop_client(int fd, int error)
     if (server.quiet)
         return;
     if (error != 0)
-        say("close: fd %d, the client %s has gone: %s (%s)", fd, peer.s, strerror(error),
+        say("close: fd %d, the client %s has gone: %s (%s)\n", fd, peer.s, strerror(error),
             errno_name(error).s);
     else if (stop_requested)
-        say("close: fd %d, disconnecting the client %s", fd, peer.s);
+        say("close: fd %d, disconnecting the client %s\n", fd, peer.s);
     else
-        say("close: fd %d, the client %s has finished", fd, peer.s);
+        say("close: fd %d, the client %s has finished\n", fd, peer.s);
     say_counts();
 }

@@ -68,9 +68,8 @@ int main(int argc, char **argv)
         struct endpoint here = local_endpoint(client[i]), there = peer_endpoint(client[i]);
         struct endpoint local = local_endpoint(accepted[i]), peer = peer_endpoint(accepted[i]);
         bool mirrored = same_endpoint(&here, &peer) && same_endpoint(&there, &local);
-        say("connection %d: client %s -> %s, server %s -> %s: %s\n", i + 1, endpoint_text(&here).s,
-            endpoint_text(&there).s, endpoint_text(&local).s, endpoint_text(&peer).s,
-            mirrored ? "mirrored" : "NOT MIRRORED");
+        say("connection %d: the endpoints of fd %d and fd %d %s each other\n", i + 1, client[i],
+            accepted[i], mirrored ? "mirror" : "DO NOT MIRROR");
     }
 
     /* 5. The other way round: one port at the client, two servers. The peer tells them apart. */

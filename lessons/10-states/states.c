@@ -39,10 +39,11 @@ static void side_in_time_wait(void);
 
 int main(int argc, char **argv)
 {
-    at = parse_endpoint(read_arguments(argc, argv,
-                                       "Makes connections, ends them in several ways, and asks the "
-                                       "kernel for both ends' states.",
-                                       NULL, "HOST:PORT"));
+    at =
+        parse_endpoint(read_arguments(argc, argv,
+                                      "Makes connections, ends them in several ways, and asks the\n"
+                                      "kernel for the states of both sides.",
+                                      NULL, "HOST:PORT"));
     /* The program may have been started with signals ignored (`trap '' PIPE` in a shell). Part 6
      * shows SIGPIPE; and where SIGCHLD is ignored, there is no waiting for a child (parts 6 and 7).
      */
@@ -157,19 +158,19 @@ static void connect_both(void)
 }
 
 /* Sends, or receives, and says what came of it. */
-static void try_send(struct end *end, const char *who, const char *text)
+static void try_send(struct end *end, const char *name, const char *text)
 {
     ssize_t n;
     do
         n = send(end->fd, text, strlen(text), MSG_NOSIGNAL);
     while (was_interrupted(n));
     if (n < 0)
-        say("    %s: send: %s (%s)\n", who, strerror(errno), errno_name(errno).s);
+        say("    %s: send: %s (%s)\n", name, strerror(errno), errno_name(errno).s);
     else
-        say("    %s: send: %zd bytes %s\n", who, n, quoted(text, (size_t)n).s);
+        say("    %s: send: %s %s\n", name, counted((size_t)n, "byte").s, quoted(text, (size_t)n).s);
 }
 
-static void try_recv(struct end *end, const char *who, int flags)
+static void try_recv(struct end *end, const char *name, int flags)
 {
     char bytes[64];
     ssize_t n;
@@ -177,9 +178,10 @@ static void try_recv(struct end *end, const char *who, int flags)
         n = recv(end->fd, bytes, sizeof bytes, flags);
     while (was_interrupted(n));
     if (n < 0)
-        say("    %s: recv: %s (%s)\n", who, strerror(errno), errno_name(errno).s);
+        say("    %s: recv: %s (%s)\n", name, strerror(errno), errno_name(errno).s);
     else
-        say("    %s: recv: %zd bytes %s\n", who, n, quoted(bytes, (size_t)n).s);
+        say("    %s: recv: %s %s\n", name, counted((size_t)n, "byte").s,
+            quoted(bytes, (size_t)n).s);
 }
 
 /* ---- 1. A life ---- */
@@ -206,7 +208,7 @@ static void connect_slowly(void)
     int first = accept_next(listener);
     close(other);
     close(first);
-    show("server: accept() of another client: now there is room", "ESTABLISHED", "LISTEN");
+    show("server: accept() another client: now there is room", "ESTABLISHED", "LISTEN");
 
     know_endpoints(&client);
     accept_client();
@@ -270,8 +272,7 @@ static void close_and_shutdown(void)
     close_end(&client);
     show("both: close()", "TIME_WAIT", "closed");
 
-    title("3. To the server close() looks the same. Its first send() succeeds, but the bytes are "
-          "lost");
+    title("3. close() looks the same to the server, but what it sends is lost");
     connect_both();
     close_end(&client);
     show("client: close()", "FIN_WAIT2", "CLOSE_WAIT");

@@ -108,7 +108,7 @@ tells_limits() {
     chosen=$(port_of any)
     ((chosen >= first && chosen <= last))
     [[ $(one_more 127.0.0.1 "$chosen") == EADDRINUSE ]]
-    saw any "^port 0 is the bytes 00 00 "
+    saw any "^port 0: bytes 00 00 "
 
     # What it says is what getsockname() was told.
     needs strace
@@ -160,7 +160,7 @@ tells_limits() {
     [[ ${calls[3]} =~ ^"close(3<".*">)"\ +"= 0"$ ]]
     ((${#calls[@]} == 4))
     told=$(sed -n '3,$p' <<<"$output")
-    [[ $told == "port $port is the bytes "*" in network order; "*"
+    [[ $told == "port $port: bytes "*" in network byte order, "*"
 socket: fd 3
 bind: fd 3 is $at
 The port is ours. Enter ends this.
@@ -225,8 +225,7 @@ END
             my $port = shift;
             my @network = unpack("x2 H2 H2", pack_sockaddr_in($port, INADDR_ANY));
             my @here = unpack("H2 H2", pack("S", $port));
-            print "port $port is the bytes @network in network order; ",
-                "@here as this machine stores it";' "$p")
+            print "port $port: bytes @network in network byte order, @here in this machine\x27s memory";' "$p")
         run on_it bin/02-bind "127.0.0.1:$p" </dev/null # it may be taken, on the machine itself
         [[ ${lines[2]} == "$told" ]]
     done

@@ -126,12 +126,12 @@ row() {
     return 1
 }
 
-@test "claim 14: the second bind fails, with the error on one line and what to try on the next" {
+@test "claim 14: the second bind fails, with the error on one line and what to try below" {
     start one "${inside[@]}" bin/03-bind-twice "$at"
     saw one "^bind: fd 3 is $at$"
     run -1 --separate-stderr on_it bin/03-bind-twice "$at"
     [[ -z $output ]]
-    ((${#stderr_lines[@]} == 2))
+    ((${#stderr_lines[@]} == 4))
     [[ ${stderr_lines[0]} == \
         "03-bind-twice: bind $at: Address already in use (EADDRINUSE)" ]]
     [[ ${stderr_lines[1]} == "  try: "*"another port"* ]]

@@ -39,7 +39,7 @@ serves() {
 # told_sockets   the sockets that the server has told of and has not closed: FD LOCAL PEER.
 told_sockets() {
     sed -nE -e 's/^listen: fd ([0-9]+) is ([^,]*),.*/\1 \2 none/p' \
-        -e 's/^accept: fd ([0-9]+) is (.*), the client is ([^ ]*) .*/\1 \2 \3/p' \
+        -e 's/^accept: fd ([0-9]+) is (.*), the client is ([^ ]*)$/\1 \2 \3/p' \
         -e 's/^close: fd ([0-9]+),.*/\1/p' "$log/server" |
         awk 'NF == 3 { open[$1] = $0 } NF == 1 { delete open[$1] }
             END { for (fd in open) print open[fd] }' | sort -n
@@ -53,7 +53,7 @@ told_sockets() {
         saw "client-$n" '^hello'
         [[ "$(told_sockets)" == "$(sockets_of "$server")" ]]
         (($(sockets_of "$server" | wc -l) == n + 1))
-        [[ $(tail -n 1 "$log/server") == *" ($n client"*", $((n + 1)) sockets, 1 port)" ]]
+        [[ $(tail -n 1 "$log/server") == *"    $n client"*", $((n + 1)) sockets, 1 port" ]]
         shown "^LISTEN .* $at"
     done
     grep -q '^Threads:.1$' "/proc/$server/status"
@@ -63,9 +63,9 @@ told_sockets() {
         saw server '^close: ' $((3 - n))
         [[ "$(told_sockets)" == "$(sockets_of "$server")" ]]
     done
-    [[ $(tail -n 1 "$log/server") == *"has finished (1 client, 2 sockets, 1 port)" ]]
+    [[ $(tail -n 2 "$log/server") == *" has finished"$'\n'"    1 client, 2 sockets, 1 port" ]]
     cue client-3
-    saw server '^close: .* has finished \(0 clients, 1 socket, 1 port\)$'
+    saw server '^    0 clients, 1 socket, 1 port$'
     serves
 }
 
@@ -76,7 +76,7 @@ told_sockets() {
     peer client 'my $s = connected("[::1]:'"$port"'"); print talk($s, "hello\n"), "end\n"'
     saw client '^end'
     grep -qx hello "$log/client"
-    grep -qE '^accept: fd '"$first"" is \[::1\]:$port, the client is \[::1\]:[0-9]+ " "$log/six"
+    grep -qE '^accept: fd '"$first"" is \[::1\]:$port, the client is \[::1\]:[0-9]+$" "$log/six"
 }
 
 @test "stumble 7: a second client is served while the first one is silent" {
@@ -108,7 +108,7 @@ told_sockets() {
     shown "^ESTAB .* $at " 200
     kill -CONT "$server"
     saw burst '^served'
-    saw server '^accept: .* \(200 clients, 201 sockets, 1 port\)$'
+    saw server '^    200 clients, 201 sockets, 1 port$'
 }
 
 @test "1,000 clients held, each answered; an idle one takes less than 100 bytes of memory" {
@@ -154,7 +154,7 @@ told_sockets() {
         put($s, "2"); print get($s, 1), "\n"; cue()'
     saw other '^1'
     peer client 'my $s = connected(); put($s, "hello"); get($s, 5); vanish($s)'
-    saw server '^close: fd '$((first + 1))', the client .* has gone: .* \(ECONNRESET\) \(1 client,'
+    saw server '^close: fd '$((first + 1))', the client .* has gone: .* \(ECONNRESET\)$'
     cue other
     saw other '^2'
     serves
@@ -201,7 +201,7 @@ waits() {
         print "the others wait\n"; cue();
         for ($n .. 39) { close $s[$_ - $n]; get($s[$_], 5) eq "hello" or die }
         print "all served\n"'
-    saw server ': out of descriptors: clients wait until another one leaves: .* \(EMFILE\)$'
+    saw server ': out of descriptors: new clients wait until another one leaves$'
     let_in=$(grep -c '^accept: ' "$log/server")
     ((10 <= let_in && let_in <= 16))
     shown "^ESTAB .* $at " 40
@@ -216,7 +216,7 @@ waits() {
     cue forty # now one after the other leaves
     saw forty '^all served'
     saw server '^accept: ' 40
-    saw server '^close: .* \(0 clients, '
+    saw server '^    0 clients, '
     [[ $(grep -c EMFILE "$log/server") == 1 ]]
     serves
 }
@@ -283,7 +283,7 @@ close: fd 3, the listener" ]]
     saw client '^end'
     saw server '^close: '
     run ! grep -aP '[^\n\x20-\x7e]' "$log/server"
-    (($(grep -cv '^limit: ' "$log/server") == 3))
+    (($(grep -cv '^limit: ' "$log/server") == 5))
 }
 
 @test "stumble 6: whoever reads its stdout ends (| head -n 1): it says so, and ends, status 1" {

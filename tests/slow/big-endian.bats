@@ -12,7 +12,7 @@ load ../lib/other-machine
     [[ $(od -An -t x1 -j 4 -N 2 "$BATS_FILE_TMPDIR/copy/bin/02-bind.other") == " 01 02" ]] # 32, MSB
     run -0 in_copy bin/02-bind 127.0.0.2:6666 </dev/null
     echo "$output"
-    [[ $output == *"6666 is the bytes 1a 0a in network order; 1a 0a as this machine stores it"* ]]
+    [[ $output == *"port 6666: bytes 1a 0a in network byte order, 1a 0a in this machine's memory"* ]]
     [[ $output == *" is 127.0.0.2:6666"* ]]
 }
 
@@ -30,7 +30,7 @@ load ../lib/other-machine
 
 @test "lesson 08: every connection's two ends mirror each other" {
     in_copy bin/08-endpoints </dev/null >"$log/table"
-    (($(grep -c ': mirrored$' "$log/table") == 3))
+    (($(grep -c ' mirror each other$' "$log/table") == 3))
 }
 
 @test "lesson 04: the tables as a kernel of that byte order writes them" {
