@@ -215,7 +215,7 @@ static const char *what_to_try(const char *call, int error)
                "  TIME-WAIT or FIN-WAIT-2: wait a minute. No program: it is another user's.\n"
                "  No line, or UNCONN: a program that has bound the port and does not listen.";
     if (is_bind && error == EADDRNOTAVAIL)
-        return "an address of an interface that is up: bin/01-interfaces lists them";
+        return "an address of this machine: bin/01-interfaces lists them";
     if (is_bind && error == EINVAL)
         return "bind a socket only once, with an address of its own IP version;\n"
                "  an address that begins with fe80 needs its interface: [fe80::1%eth0]:6666.";

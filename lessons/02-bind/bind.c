@@ -42,7 +42,7 @@ int main(int argc, char **argv)
         if (scope != NULL)
             at.in6.sin6_scope_id = interface_number(scope);
     } else {
-        usage_error("%s is not an IP address: write 127.0.0.1, for example, or [::1]", what.s);
+        usage_error("%s is not an IP address (127.0.0.1, [::1])", what.s);
     }
     free(host);
     say_the_kernels_limits();

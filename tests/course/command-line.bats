@@ -44,6 +44,7 @@ refuses() {
 
 # all_refused   makes all the calls that refuses() has noted: each has to end with status 2, with
 # nothing on stdout, and on stderr two lines of printable characters: the complaint and the usage.
+# They fit into 80 columns if what is quoted is no longer than an endpoint.
 # (In perl, since bash under bats would take its time for hundreds of programs.)
 all_refused() {
     perl -e '
@@ -62,7 +63,8 @@ all_refused() {
             my ($name, $said, $complaint) = ($command[0] =~ s|.*/||r, text($out), text($err));
             $made++;
             next if $? == 2 << 8 && $said eq "" &&
-                $complaint =~ /^\Q$name\E: [ -~]*\Q$quoted\E[ -~]*\nusage: \Q$name\E( [ -~]*)?\n$/;
+                $complaint =~ /^\Q$name\E: [ -~]*\Q$quoted\E[ -~]*\nusage: \Q$name\E( [ -~]*)?\n$/ &&
+                (length $quoted > 23 || $complaint !~ /.{81}/);
             $wrong++;
             print "@command: status ", $? >> 8, ", signal ", $? & 127, "\n";
             print "$said$complaint(does not quote $quoted, or not as it should)\n";
@@ -205,6 +207,21 @@ arguments() {
         try "$program" 127.0.0.1:0 --help
         ((status == 0))
         [[ $(<"$log/out") == "usage: ${program##*/}"* ]]
+    done
+}
+
+@test "--help, and tables of the usual endpoints, fit into 80 columns" {
+    local program
+    for program in "${programs[@]}"; do
+        try "$program" --help
+        run ! grep -E '.{81}' "$log/out"
+    done
+    # (A transcript on a page need not have all the blanks of a table.)
+    for program in "bin/03-bind-twice --table" bin/08-endpoints bin/10-states; do
+        # shellcheck disable=SC2086 # words
+        try $program
+        ((status == 0))
+        run ! grep -E '.{81}' "$log/out"
     done
 }
 

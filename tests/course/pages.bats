@@ -128,6 +128,15 @@ parts=(Predict Run Investigate Modify Make "When it goes wrong")
     ((status == 0))
 }
 
+@test "what a transcript shows fits into 80 columns, rows with IPv6 and the calls of strace apart" {
+    run -0 awk 'FNR == 1 { block = 0 } /^```/ { block = /^```console/ }
+        block && /^[A-Z]\| / && length > 83 && !/::/ && !/^[A-Z]\| [a-z0-9_]+\(.*\) += / {
+            print FILENAME ":" FNR ": " length - 3 " columns; a terminal has 80" }
+        block { lines++ } END { exit lines < 500 }' README.md slides/slides.md lessons/*/README.md
+    echo "$output"
+    [[ -z $output ]]
+}
+
 @test "README.md has its two commands, a line each" {
     [[ $(grep -cE '^.*apt-get install -y .* && make tour$' README.md) == 1 ]]
     [[ $(grep -cE '^.*apt-get install -y .* && make test$' README.md) == 1 ]]
