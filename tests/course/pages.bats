@@ -108,9 +108,42 @@ parts=(Predict Run Investigate Modify Make "When it goes wrong")
     nothing_noted
 }
 
+@test "every page has its bold terms in lessons/glossary.md, which has no others" {
+    local page line before=""
+    declare -A lesson=()
+    for page in lessons/*/README.md; do
+        while read -r line; do
+            [[ $line =~ ^"**"[^*]+"**"$ ]] ||
+                note "$page: \"$line\": bold begins and ends on one line"
+            line=${line//"**"/}
+            [[ -z ${lesson[${line,,}]-} ]] ||
+                note "$page: **$line** is bold in $page and ${lesson[${line,,}]}: a term is, once"
+            lesson[${line,,}]=$page
+        done < <(awk '/^```/ { block = !block } !block' "$page" | grep -oE '\*\*[^*]*(\*\*|$)')
+    done
+    while read -r line; do
+        page=lessons/${line#*](}
+        page=${page%%')): '*}
+        line=${line#'- **'}
+        line=${line%%'** (['*}
+        if [[ -z ${lesson[${line,,}]-} ]]; then
+            note "lessons/glossary.md: no page has **$line** in bold"
+        elif [[ ${lesson[${line,,}]} != "$page" ]]; then
+            note "lessons/glossary.md: **$line** is explained in ${lesson[${line,,}]}, not in $page"
+        fi
+        unset "lesson[${line,,}]"
+        [[ ! ${before^^} > ${line^^} ]] || note "lessons/glossary.md: **$line** comes before **$before**"
+        before=$line
+    done < <(grep '^- ' lessons/glossary.md)
+    for line in "${!lesson[@]}"; do
+        note "lessons/glossary.md: **$line** is missing: ${lesson[$line]} has it in bold"
+    done
+    nothing_noted
+}
+
 @test "every link leads somewhere" {
     local page link
-    for page in {README,CONTRIBUTING,CHANGELOG}.md lessons/README.md lessons/*/README.md common/README.md tests/README.md; do
+    for page in {README,CONTRIBUTING,CHANGELOG}.md lessons/{README,glossary}.md lessons/*/README.md common/README.md tests/README.md; do
         # shellcheck disable=SC2016 # a link in `code` is not one
         while read -r link; do
             [[ $link == http* || -e $(dirname "$page")/$link ]] ||
@@ -123,7 +156,7 @@ parts=(Predict Run Investigate Modify Make "When it goes wrong")
 @test "lines of a page are at most 100 characters long, tables and transcripts apart" {
     run awk '/^```/ { block = !block } !block && !/^\|/ && length > 100 {
         print FILENAME ":" FNR ": " length " characters; 100 are the most"; bad = 1 } END { exit bad }' \
-        {README,CONTRIBUTING,CHANGELOG}.md lessons/*/README.md
+        {README,CONTRIBUTING,CHANGELOG}.md lessons/glossary.md lessons/*/README.md
     echo "$output"
     ((status == 0))
 }
