@@ -481,6 +481,47 @@ ends_with_an_ack() { [[ $(tail -n 1 "$1") == *"Flags [.],"* ]]; }
     nothing_is_left
 }
 
+# talking SCRIPT   A and B have two connections: @s in the Perl of A, which runs the script, and B
+# keeps them open. Then nothing that A sends arrives at B any more.
+talking() {
+    common/lab up
+    start a common/lab run A env PERL5LIB="$PWD/tests/lib" perl -MPeer -MSocket=:all -e '
+        my $l = owner("192.168.0.101:6666"); listen $l, 5; print "listening\n"; my @s;
+        for (0, 1) { accept $s[$_], $l or die } print "accepted\n"; cue(); '"$1"
+    saw a "^listening"
+    start b common/lab run B env PERL5LIB="$PWD/tests/lib" perl -MPeer -e '
+        my @s = map { connected("192.168.0.101:6666") } 1, 2; cue()'
+    saw a "^accepted"
+    common/lab run A ip neigh replace 192.168.0.102 lladdr 02:00:00:00:00:99 dev eth0
+    echo 1<>"$log/a.in"
+}
+
+@test "lesson 09: a small packet waits for the ACK of an earlier one; with TCP_NODELAY it does not" {
+    # (Without tcp_early_retrans=0 the kernel sends what waits as a probe, after some milliseconds.)
+    talking 'system "echo 0 >/proc/sys/net/ipv4/tcp_early_retrans";
+        setsockopt $s[1], IPPROTO_TCP, TCP_NODELAY, 1 or die;
+        for my $s (@s) { put($s, $_) for "a", "b", "c" }
+        system "ss -Htin dport = " . (unpack_sockaddr_in getpeername $_)[0] for @s; print "sent\n"; cue()'
+    saw a "^sent"
+    cat "$log/a"
+    mapfile -t told < <(grep -o "bytes_sent.*" "$log/a")
+    ((${#told[@]} == 2))
+    [[ ${told[0]} == *" unacked:1 "* && ${told[0]} == *" notsent:2 "* ]]
+    [[ ${told[1]} == *" unacked:3 "* && ${told[1]} != *notsent* ]]
+    common/lab down
+}
+
+@test "lesson 10: with TCP_USER_TIMEOUT what is not confirmed is an error soon: ETIMEDOUT" {
+    talking 'setsockopt $s[0], IPPROTO_TCP, 18, pack "I", 1000 or die; # TCP_USER_TIMEOUT, in ms
+        put($_, "x") for @s;
+        sysread $s[0], $_, 1 or print $!{ETIMEDOUT} ? "ETIMEDOUT\n" : "$!\n"; cue()'
+    saw a "^ETIMEDOUT"
+    # The other connection has lost its packet as well, and its kernel still repeats it.
+    run -0 common/lab run A ss -Htn state established
+    [[ ${#lines[@]} == 1 && ${lines[0]} =~ ^0\ +1\ +192.168.0.101:6666 ]]
+    common/lab down
+}
+
 @test "the prompt says which PC it is" {
     run -0 env TERM=dumb HOME="$log" script --quiet --return --command "common/lab shell C" /dev/null \
         <<<'ip -4 -oneline -color=never address; exit'

@@ -121,6 +121,33 @@ hosts file can be had here"
     [[ ${lines[4]} == "connect: 127.0.0.1:"*" -> 127.0.0.1:6666" ]]
 }
 
+@test "an address that does not answer: curl tries the next one soon, our client waits (RFC 8305)" {
+    command -v curl >/dev/null || skip "curl is missing here"
+    needs network ipv6
+    machine
+    "${inside[@]}" unshare --mount true 2>/dev/null || skip "needs a mount namespace"
+    "${inside[@]}" ip -batch - <<'END'
+link add e0 type veth peer name e1
+addr add fd00::1/64 dev e0 nodad
+link set e0 up
+link set e1 up
+neigh add fd00::66 lladdr 02:00:00:00:00:99 dev e0
+END
+    printf '%s twins\n' fd00::66 127.0.0.1 >"$log/hosts"
+    twins=("${inside[@]}" unshare --mount
+        bash -c 'mount --bind "$0" /etc/hosts && exec "$@"' "$log/hosts")
+    start server "${inside[@]}" bin/07-accept-many
+    saw server '^listen'
+    # Both have a second for an address. 05-connect uses it up, and then takes the other address.
+    run -0 "${twins[@]}" bin/05-connect --timeout 1 twins:6666 </dev/null
+    [[ $output == *"connect [fd00::66]:6666: Connection timed out (ETIMEDOUT)"*"-> 127.0.0.1:6666"* ]]
+    # curl is connected within this second, by the same other address.
+    run "${twins[@]}" curl --silent --http0.9 --connect-timeout 1 --max-time 2 \
+        --write-out '%{remote_ip} %{time_connect}\n' --output /dev/null http://twins:6666/
+    echo "$output"
+    [[ $output =~ ^127\.0\.0\.1\ 0\.[0-9]+$ ]]
+}
+
 @test "claim 9: a name that nobody knows: status 1, with the EAI_ name and what that means" {
     name=$(printf 'x%.0s' {1..64}) # longer than a part of a name can be: no name server is asked
     run ! getent ahosts "$name"
