@@ -1,6 +1,7 @@
 # The hints below an error: each is true whatever the reason of the error is. So each reason is made
 # to happen here, and what the hint says is looked up in the kernel, or done.
-# shellcheck disable=SC2154,SC2016 # log, pid, lines: helpers.bash and bats set them; Perl's variables
+# shellcheck disable=SC2154,SC2030,SC2031 # log, pid, output: helpers.bash and bats set them
+# shellcheck disable=SC2016 # variables of Perl, and of shells inside
 load ../lib/helpers
 load ../lib/peers
 

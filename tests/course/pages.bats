@@ -162,6 +162,7 @@ parts=(Predict Run Investigate Modify Make "When it goes wrong")
 }
 
 @test "what a transcript shows fits into 80 columns, rows with IPv6 and the calls of strace apart" {
+    # shellcheck disable=SC2016 # awk's, not the shell's
     run -0 awk 'FNR == 1 { block = 0 } /^```/ { block = /^```console/ }
         block && /^[A-Z]\| / && length > 83 && !/::/ && !/^[A-Z]\| [a-z0-9_]+\(.*\) += / {
             print FILENAME ":" FNR ": " length - 3 " columns; a terminal has 80" }
