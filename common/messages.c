@@ -16,7 +16,8 @@ bool log_waits = true;
 
 /* ---- Writing, and reading stdin ---- */
 
-/* Waits so long for room to write, or until a signal comes. Returns whether there is room. */
+/* Waits for room to write, for this time at most, or until a signal comes. Returns whether there is
+ * room. */
 static bool has_room(int fd, int milliseconds)
 {
     struct pollfd pfd = {.fd = fd, .events = POLLOUT};
@@ -30,8 +31,8 @@ static volatile sig_atomic_t write_took_too_long;
 
 int write_all(int fd, const void *data, size_t length)
 {
-    /* send() has MSG_NOSIGNAL to keep the signal SIGPIPE away (lesson 06), write() has nothing like
-     * it: so the signal is ignored as long as this takes. */
+    /* MSG_NOSIGNAL keeps the signal SIGPIPE away from send() (lesson 06). write() does not have
+     * such a flag, so the signal is ignored during this call. */
     struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
     sigemptyset(&ignore.sa_mask);
     sigaction(SIGPIPE, &ignore, &before);
@@ -43,8 +44,8 @@ int write_all(int fd, const void *data, size_t length)
             error = EINTR;
             break;
         }
-        /* A pipe that has room takes 4096 bytes at once. A terminal may take a part and wait with
-         * the rest: ^C is let in there. */
+        /* A pipe that has room takes 4096 bytes at once. A terminal may take a part and wait before
+         * it takes the rest: ^C is let in there. */
         sigset_t blocked;
         size_t piece = while_waiting != NULL && length > 4096 ? 4096 : length;
         if (while_waiting != NULL)
@@ -86,7 +87,7 @@ void wait_for_enter(void)
         die("read stdin");
 }
 
-/* ---- What is said ---- */
+/* ---- Printing ---- */
 
 static void on_alarm(int number)
 {
@@ -111,12 +112,12 @@ static int write_within_a_second(int fd, const char *line, size_t length)
 }
 
 /* Writes a line, or a piece of one, to stdout or stderr, or leaves it out (see log_waits). Returns
- * as write_all(). */
+ * what write_all() returns. */
 static int write_line(int fd, const char *line, size_t length)
 {
     static struct {
         unsigned left_out; /* lines, since the last one that was written */
-        bool leaves_out;   /* the beginning of this line: so the rest of it as well */
+        bool leaves_out;   /* the beginning of this line, and so the rest of it */
         bool in_a_line;    /* what was written last is not the end of a line */
     } outputs[STDERR_FILENO + 1], *to;
     to = &outputs[fd];
@@ -126,7 +127,7 @@ static int write_line(int fd, const char *line, size_t length)
         to->leaves_out = !ends;
         return 0;
     }
-    /* What was left out goes in front of the line, in one write: a small pipe has room for one. */
+    /* How many were left out is written with the line: a small pipe has room for one write. */
     char both[1200];
     unsigned left_out = to->left_out;
     if (left_out > 0) {
@@ -151,7 +152,7 @@ static int write_line(int fd, const char *line, size_t length)
 
 void say(const char *format, ...)
 {
-    /* No malloc() for a usual line: a server goes on where there is no memory. */
+    /* No malloc() for a usual line: a server goes on even if there is no memory. */
     char usual[1024], *line = usual;
     va_list values, again;
     va_start(values, format);

@@ -5,7 +5,7 @@
  * Look for:  the two endpoints of the connection, and which of them you did not choose.
  *
  * It is the client of all later lessons. In a pipe it carries any bytes as they are: the peer's go
- * to stdout, and what the program has to say goes to stderr. */
+ * to stdout, and its own messages go to stderr. */
 #include "common.h"
 
 #include <errno.h>
@@ -83,7 +83,7 @@ int main(int argc, char **argv)
         complain(error, "connect %s", name.s);
         if (meaning(error) != NULL)
             fprintf(stderr, "  %s\n", meaning(error));
-        close(fd); /* what a failed connect leaves of a socket is unspecified: take a new one */
+        close(fd); /* after a failed connect() its state is unspecified: take a new socket */
         fd = -1;
     }
     freeaddrinfo(list);
@@ -95,7 +95,7 @@ int main(int argc, char **argv)
     struct endpoint local = local_endpoint(fd), peer = {.length = 0};
     socklen_t length = sizeof peer.in6;
     if (getpeername(fd, &peer.sa, &length) < 0)
-        die("getpeername of fd %d", fd); /* the peer has been quick, and reset the connection */
+        die("getpeername of fd %d", fd); /* the peer may have reset the connection already */
     peer.length = length;
     say("connect: %s -> %s\n", endpoint_text(&local).s, endpoint_text(&peer).s);
 
@@ -111,9 +111,9 @@ static struct endpoint endpoint_of(const struct addrinfo *answer)
     return endpoint;
 }
 
-/* connect(), with a time limit. A connect that waits cannot be told how long. So we make the socket
- * non-blocking: connect() only starts, and poll() waits until it is decided. Returns 0, or the
- * errno value that says how it went. */
+/* connect(), with a time limit. connect() itself does not take one. So we make the socket
+ * non-blocking: connect() only starts, and poll() waits for the outcome. Returns 0, or the errno
+ * value of the failure. */
 static int connect_within(int fd, const struct endpoint *peer, int milliseconds)
 {
     int flags = fcntl(fd, F_GETFL); /* F_SETFL sets all flags: keep those that are set */
@@ -121,7 +121,7 @@ static int connect_within(int fd, const struct endpoint *peer, int milliseconds)
         die("fcntl O_NONBLOCK of fd %d", fd);
     if (connect(fd, &peer->sa, peer->length) == 0)
         return 0;
-    if (errno != EINPROGRESS && errno != EINTR) /* interrupted, it goes on as well */
+    if (errno != EINPROGRESS && errno != EINTR) /* EINTR: it goes on in the kernel */
         return errno;
 
     struct pollfd wait = {.fd = fd, .events = POLLOUT};
@@ -141,7 +141,7 @@ static int connect_within(int fd, const struct endpoint *peer, int milliseconds)
     return error;
 }
 
-/* What stands behind an error of connect(): who has answered, if anybody has. */
+/* What an error of connect() means, whatever its reason is: tests/course/hints.bats tries them. */
 static const char *meaning(int error)
 {
     switch (error) {
@@ -165,8 +165,8 @@ static const char *meaning(int error)
     }
 }
 
-/* 4. Carry bytes both ways until both ends have finished. Either direction can wait while the other
- *    one moves: so ask poll() what is ready, and never wait in read, recv or send. */
+/* 4. Carry bytes both ways until both sides have finished. Either direction can wait while the
+ * other one moves: so ask poll() what is ready, and never wait in read, recv or send. */
 static void carry(int fd, const char *peer)
 {
     static char outgoing[65536], incoming[65536];
@@ -199,7 +199,7 @@ static void carry(int fd, const char *peer)
         }
 
         /* outgoing -> socket. send() takes what fits into the kernel's buffer: it may be a part.
-         * To a peer that has gone it fails with EPIPE, and would kill us by the signal SIGPIPE;
+         * If the peer has gone, it fails with EPIPE, and the signal SIGPIPE would end the program;
          * MSG_NOSIGNAL keeps the signal away. */
         if (begin < end) {
             ssize_t n = send(fd, outgoing + begin, end - begin, MSG_NOSIGNAL);
@@ -212,8 +212,8 @@ static void carry(int fd, const char *peer)
             }
         }
 
-        /* Half-close: we have finished, and the peer learns it: its recv() returns 0. We can still
-         * receive. (ENOTCONN: the peer has reset the connection; recv() below tells.) */
+        /* Half-close: we have finished, and the recv() of the peer returns 0. We can still receive.
+         * (ENOTCONN: the peer has reset the connection; recv() below reports it.) */
         if (!we_read && begin == end && !we_finished) {
             if (shutdown(fd, SHUT_WR) < 0 && errno != ENOTCONN)
                 die("shutdown of fd %d", fd);
@@ -235,7 +235,7 @@ static void carry(int fd, const char *peer)
             else if (n > 0 && write_all(STDOUT_FILENO, incoming, (size_t)n) < 0)
                 die("write to stdout");
         } else if (peer_finished && (wait[1].revents & (POLLERR | POLLHUP)) != 0 && !we_finished) {
-            /* It had finished; now it does not even want to hear us any more. */
+            /* It had finished sending; now it has ended the connection as well. */
             int error = 0;
             socklen_t length = sizeof error;
             getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);

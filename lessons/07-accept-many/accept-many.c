@@ -72,8 +72,8 @@ int main(int argc, char **argv)
     watch_listener(true);
     say("listen: fd %d is %s, waiting for clients\n", server.listener, name.s);
 
-    /*    From here on no failure of one client ends the server, and a terminal or pipe that takes
-     *    no more lines does not stop it. */
+    /*    From here on the failure of one client does not end the server, and a terminal or pipe
+     *    that takes no more lines does not stop it. */
     log_waits = false;
     run(name.s);
 
@@ -92,8 +92,9 @@ int main(int argc, char **argv)
 static void run(const char *where)
 {
     while (!stop_requested) {
-        /* 2. Wait for all sockets at once. Out of descriptors, this does not include the listener;
-         *    but accept() is tried again when another socket is ready, and after a second. */
+        /* 2. Wait for all sockets at once. When the server is out of descriptors, this does
+         *    not include the listener; then accept() is tried again when another socket is ready,
+         *    or after a second. */
         const struct timespec second = {.tv_sec = 1};
         int ready = ppoll(&server.pfds[server.listener], (nfds_t)(server.nfds - server.listener),
                           server.out_of_descriptors ? &second : NULL, while_waiting);
@@ -200,7 +201,7 @@ static void accept_pending(const char *where)
             continue;
         }
         switch (errno) {
-        case EAGAIN: /* none is pending any more */
+        case EAGAIN: /* no more clients are pending */
             if (server.out_of_descriptors)
                 watch_listener(true);
             return;
@@ -236,7 +237,7 @@ static void send_back(int fd)
     static char buf[16384];
     struct client *client = &server.clients[fd];
 
-    /* 5. What has it sent? A reset is the end of one client, not of the server. 0 bytes: it has
+    /* 5. What has it sent? A reset ends one client, not the server. 0 bytes: it has
      *    finished, and everything has been sent back to it. */
     ssize_t n = recv(fd, buf, sizeof buf, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))

@@ -26,13 +26,13 @@ int main(int argc, char **argv)
     struct command_option options[] = {{.name = "--reader"}, {.name = "--stream"}, {.name = NULL}};
     const char *where = read_arguments(
         argc, argv,
-        "Connects and writes until the kernel takes no more; then again when it does.\n"
-        "--reader: the other end: it reads one time for each Enter, or as many bytes\n"
-        "as you say. --stream: shows that TCP keeps bytes in order, not messages.",
+        "Connects, and writes as much as the kernel takes.\n"
+        "--reader: the other side. It reads once for each Enter, or as many bytes as you\n"
+        "type. --stream: shows that TCP carries bytes in order, not messages.",
         options, "HOST:PORT");
     struct endpoint at = parse_endpoint(where);
     if (options[0].given && options[1].given)
-        usage_error("--reader or --stream, not both");
+        usage_error("choose --reader or --stream, not both");
     catch_stop_signals();
     if (options[0].given)
         reader(&at);
@@ -71,7 +71,7 @@ static int bytes_in(int fd, unsigned long request)
     return bytes;
 }
 
-/* Waits for so many milliseconds, or until the user ends the program. */
+/* Waits for this time, or until the user ends the program. */
 static void pause_for(long milliseconds)
 {
     const struct timespec moment = {.tv_nsec = milliseconds * 1000000};
@@ -143,7 +143,7 @@ static void writer(const struct endpoint *at)
 
 static void reader(const struct endpoint *at)
 {
-    log_waits = false; /* who does not read what we say, does not stop us */
+    log_waits = false; /* a terminal or pipe that takes no more lines does not stop the reader */
 
     /* 4. The receive buffer's size is set at the listener: the sockets that it accepts have the
      * same, and it has to be known before the connection begins. */
@@ -247,7 +247,7 @@ static size_t receive(int fd, const char *from, char *bytes, size_t room)
 
 static void stream(const struct endpoint *at)
 {
-    /* 6. Both ends of one connection, in one program. */
+    /* 6. Both sides of one connection, in one program. */
     int listener = open_listener(at, 1), size = 200000; /* room for all that is sent below */
     if (setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, sizeof size) < 0)
         die("setsockopt SO_RCVBUF of fd %d", listener);
@@ -262,7 +262,7 @@ static void stream(const struct endpoint *at)
     struct text to = endpoint_text(&local), from = endpoint_text(&peer);
     char received[32768];
 
-    /* 7. Three sends; when all has arrived, one recv. Where one word ended, nobody can tell. */
+    /* 7. Three sends; when all has arrived, one recv. Nothing shows where one word ended. */
     static const char *const words[] = {"one", "two", "three"};
     int bytes = 0;
     for (int i = 0; i < 3; i++) {
@@ -285,8 +285,8 @@ static void stream(const struct endpoint *at)
         say("recv: %s\n", counted(n, "byte").s);
     }
 
-    /* 9. So the sender has to say where a message ends. A border that is not in the message, here
-     *    the end of the line, or its length in front of it. */
+    /* 9. So the sender has to say where a message ends: with a delimiter that is not in the
+     *    message, here the end of the line, or with its length, sent first. */
     static const char *const lines = "one\ntwo\nthree\n";
     send_all(client, to.s, lines, strlen(lines));
     say("send: %s\n", quoted(lines, strlen(lines)).s);

@@ -91,8 +91,8 @@ int main(int argc, char **argv)
     watch_listener(true);
     say("listen: fd %d is %s, waiting for clients\n", server.listener, name.s);
 
-    /*    From here on no failure of one client ends the server, and a terminal or pipe that takes
-     *    no more lines does not stop it. */
+    /*    From here on the failure of one client does not end the server, and a terminal or pipe
+     *    that takes no more lines does not stop it. */
     log_waits = false;
     run(name.s);
 
@@ -111,8 +111,9 @@ int main(int argc, char **argv)
 static void run(const char *where)
 {
     while (!stop_requested) {
-        /* 2. Wait for all sockets at once. Out of descriptors, this does not include the listener;
-         *    but accept() is tried again when another socket is ready, and after a second. */
+        /* 2. Wait for all sockets at once. When the server is out of descriptors, this does
+         *    not include the listener; then accept() is tried again when another socket is ready,
+         *    or after a second. */
         struct epoll_event events[256];
         int ready = epoll_pwait(server.epoll_fd, events, 256, server.out_of_descriptors ? 1000 : -1,
                                 while_waiting);
@@ -209,7 +210,7 @@ static void accept_pending(const char *where)
             continue;
         }
         switch (errno) {
-        case EAGAIN: /* none is pending any more */
+        case EAGAIN: /* no more clients are pending */
             if (server.out_of_descriptors)
                 watch_listener(true);
             return;
@@ -245,7 +246,7 @@ static void send_back(int fd)
     static char buf[16384];
     struct client *client = &server.clients[fd];
 
-    /* 5. What has it sent? A reset is the end of one client, not of the server. 0 bytes: it has
+    /* 5. What has it sent? A reset ends one client, not the server. 0 bytes: it has
      *    finished, and everything has been sent back to it. */
     ssize_t n = recv(fd, buf, sizeof buf, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))

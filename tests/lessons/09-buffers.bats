@@ -386,7 +386,7 @@ END
 
 @test "--reader and --stream at once is refused, status 2" {
     run -2 timeout -s KILL 5 bin/09-buffers --reader --stream
-    [[ ${lines[0]} == "09-buffers: --reader or --stream, not both" ]]
+    [[ ${lines[0]} == "09-buffers: choose --reader or --stream, not both" ]]
     [[ ${lines[1]} == "usage: 09-buffers "* ]]
 }
 
