@@ -99,7 +99,7 @@ works_as() { # COMMAND...: how to become somebody
     [[ $output != *eth1* && $output != *10.0.0.* ]]
 }
 
-@test "claim 4 bends: PC A has one link-local address on two interfaces, told apart by their names" {
+@test "claim 4 bends: PC A has one link-local address on two interfaces, which differ by their names" {
     needs ipv6
     common/lab run A ip -6 address show dev eth0 | grep -q fe80::101/64
     common/lab run A ip -6 address show dev eth1 | grep -q fe80::101/64
@@ -328,7 +328,7 @@ echo"
     run -1 grep -a -e Killed -e nsenter "$log/shell" "$log/program"
 }
 
-@test "a program in the background tells that the lab has ended, and leaves the terminal alone" {
+@test "a program in the background says that the lab has ended, and leaves the terminal alone" {
     common/lab up
     on_a_terminal shell "bash --norc -i"
     echo "common/lab run A sleep 1000 &" >"$log/shell.in"
@@ -340,7 +340,7 @@ echo"
 }
 a_sleeps() { [[ $(common/lab status) == *"A 192.168.0.101: sleep"* ]]; }
 
-@test "a command that a signal has ended is told of" {
+@test "a command that a signal has ended is reported" {
     run -139 common/lab run A sh -c 'kill -SEGV $$'
     [[ $output == "lab: sh on PC A was ended by SIGSEGV" ]]
     run -137 common/lab run A sh -c 'kill -KILL $$'
@@ -398,7 +398,7 @@ a_sleeps() { [[ $(common/lab status) == *"A 192.168.0.101: sleep"* ]]; }
 }
 
 # (A kernel before 6.5 that learns it later takes the last SYN that is allowed for lost.)
-@test "that nobody has an address is known before the first SYN is repeated" {
+@test "an address that nobody has is known as such before the first SYN is repeated" {
     common/lab up
     for twice in 1 2; do
         run -1 common/lab run B bin/05-connect 192.168.0.200:443
@@ -423,7 +423,7 @@ wire() {
 
 ends_with_an_ack() { [[ $(tail -n 1 "$1") == *"Flags [.],"* ]]; }
 
-@test "claim 20: on the wire: SYN, SYN and ACK, ACK; and each end's FIN with its ACK" {
+@test "claim 20: on the wire: SYN, SYN and ACK, ACK; and each side's FIN with its ACK" {
     command -v tcpdump >/dev/null || skip "tcpdump is missing here"
     common/lab up
     start server common/lab run A bin/06-accept-one 192.168.0.101:6666
@@ -449,7 +449,7 @@ ends_with_an_ack() { [[ $(tail -n 1 "$1") == *"Flags [.],"* ]]; }
     common/lab down
 }
 
-@test "an ordinary user may look at the wire, too" {
+@test "an ordinary user may look at the wire as well" {
     command -v tcpdump >/dev/null || skip "tcpdump is missing here"
     needs_an_ordinary_user
     for option in "-Z root" ""; do
@@ -462,7 +462,7 @@ ends_with_an_ack() { [[ $(tail -n 1 "$1") == *"Flags [.],"* ]]; }
     done
 }
 
-@test "the PCs' connection stands at one end when the other one's cable is pulled" {
+@test "the connection is still open on one PC when the cable of the other one is pulled" {
     common/lab up
     start server common/lab run A bin/06-accept-one 192.168.0.101:6666
     saw server "^listen"

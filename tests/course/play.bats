@@ -325,7 +325,7 @@ END
         32 "the program has ended with status 0" "A| 3 (a line that the page does not show)"
 }
 
-@test "a wrong exit status is noticed, and one that the page does not tell" {
+@test "a wrong exit status is noticed, and one that the page does not show" {
     page <<<$'A$ exit 3\nA? 2'
     page <<<$'A$ true\nA? 1'
     page <<<$'A$ exit 3'
@@ -425,7 +425,7 @@ END
         8 "$kinds" "console lap"
 }
 
-@test "the same in a list, in a quotation, after a tab, and where the kind only begins like ours" {
+@test "the same in a list, in a quotation, after a tab, and if the kind only begins like ours" {
     local first
     page <<<'A$ true'
     for first in '- ```console' '  1. ~~~console' '> ``` console' $'\t```console'; do
@@ -441,7 +441,7 @@ END
         20 "$kinds" "Console"
 }
 
-@test "a page that is no plain text is noticed, and nothing of it is played" {
+@test "a page that is not plain text is noticed, and not played" {
     local wrong="text, in lines that end in LF: no control characters"
     printf '# A page\r\n```console\r\nA$ touch "$WORK/made"\r\n```\r\n' >page.md
     is_wrong 1 "$wrong" "# A page^M"
@@ -507,7 +507,7 @@ END
     [[ $(tail -n 1 out) =~ ^played\ [0-9]+\ transcripts\ of\ 20\ pages\ .*\ [0-9]+\ differ(\;.*)?$ ]]
 }
 
-@test "a malformed line is noticed before anything of its block is played" {
+@test "a malformed line is noticed before its block is played" {
     local line number=4 wrong=()
     for line in 'hello' '' 'A' 'A:x' 'A|x' 'A>x' 'A$' 'A$ ' 'A$x' 'a$ true' 'AB$ true' ' A$ true' \
         'A?' 'A? x' 'A^X' 'A^C x'; do
@@ -627,7 +627,7 @@ END
 
 # --- where it plays, and what it leaves -----------------------------------------------------------
 
-@test "port 6666 is free for a transcript, also while it is in use outside" {
+@test "port 6666 is free for a transcript, even while it is in use outside" {
     namespaces_or_skip
     cat >listen.pl <<'END'
 use IO::Socket;

@@ -45,7 +45,7 @@ told_sockets() {
             END { for (fd in open) print open[fd] }' | sort -n
 }
 
-@test "claim 10: claim 19: stumble 21: clients come and go, a socket for each; told as ss has them" {
+@test "claim 10: claim 19: stumble 21: clients come and go, a socket for each, as ss shows" {
     grep -qx "listen: fd 3 is $at, waiting for clients" "$log/server"
     for n in 1 2 3; do
         peer "client-$n" 'my $s = connected(); put($s, "hello\n"); print get($s, 6);
@@ -79,7 +79,7 @@ told_sockets() {
     grep -qE '^accept: fd '"$first"" is \[::1\]:$port, the client is \[::1\]:[0-9]+$" "$log/six"
 }
 
-@test "stumble 7: a second client is served while the first one is silent" {
+@test "stumble 7: a second client is served while the first one is idle" {
     peer silent 'my $s = connected(); print "in\n"; cue()'
     saw silent '^in'
     saw server '^accept: '
@@ -128,7 +128,7 @@ told_sockets() {
     shown "^ESTAB 0 0 $at " 1000
 }
 
-@test "4 MB from a client that closes half come back to the byte" {
+@test "4 MB from a client that has half-closed come back to the byte" {
     random_bytes 4000000 "$log/sent"
     peer client 'undef $/; open my $f, "<", $ARGV[0]; open my $g, ">", $ARGV[1];
         print $g talk(connected(), <$f>); close $g; print "end\n"' "$log/sent" "$log/back"
@@ -149,7 +149,7 @@ told_sockets() {
     done
 }
 
-@test "a client that resets: told, and the others do not notice" {
+@test "a client that resets: it is reported, and the others do not notice" {
     peer other 'my $s = connected(); put($s, "1"); print get($s, 1), "\n"; cue();
         put($s, "2"); print get($s, 1), "\n"; cue()'
     saw other '^1'
@@ -193,7 +193,7 @@ waits() {
     awk '$1 == "voluntary_ctxt_switches:" { print $2 }' "/proc/$server/status"
 }
 
-@test "stumble 24: out of descriptors: said once, no busy loop, and every one of 40 is served" {
+@test "stumble 24: out of descriptors: one message, no busy loop, and each of 40 clients is served" {
     another bash -c 'ulimit -n 20; exec "$@"' - "$program" "$at"
     peer forty 'my @s = many(40); put($_, "hello") for @s; my $n = cue();
         for (0 .. $n - 1) { get($s[$_], 5) eq "hello" or die }
@@ -221,7 +221,7 @@ waits() {
     serves
 }
 
-@test "--quiet tells nothing of clients" {
+@test "--quiet prints nothing about clients" {
     another "$program" --quiet "$at"
     serves
     peer client 'my $s = connected(); put($s, "hello"); get($s, 5); vanish($s); print "gone\n"'
@@ -235,7 +235,7 @@ waits() {
 close: fd 3, the listener" ]]
 }
 
-@test "SIGINT and SIGTERM end it, status 0: with no clients, and with some, of which one is deaf" {
+@test "SIGINT and SIGTERM end it, status 0: without clients, and with some, of which one never reads" {
     for signal in INT TERM; do
         for clients in "" 'my @s = many(3); put($_, "hello"), get($_, 5) for @s;
             fill(my $deaf = connected()); print "in\n"; get($_) for @s; print "end\n"'; do
@@ -286,7 +286,7 @@ close: fd 3, the listener" ]]
     (($(grep -cv '^limit: ' "$log/server") == 5))
 }
 
-@test "stumble 6: whoever reads its stdout ends (| head -n 1): it says so, and ends, status 1" {
+@test "stumble 6: the reader of its stdout ends (| head -n 1): the server says so, and ends, status 1" {
     kill "$server"
     ended "$server"
     # shellcheck disable=SC2016 # for the shell inside

@@ -79,7 +79,7 @@ agrees() {
     (($(cut -d " " -f 2- "$log/accepted" | grep -cxFf "$log/kernel") == 20))
 }
 
-@test "claim 11: the two ends of each connection mirror each other" {
+@test "claim 11: the two sides of each connection mirror each other" {
     table
     rows client | awk '{ print $3, $2 }' | sort >"$log/clients"
     rows accepted | awk '{ print $2, $3 }' | sort >"$log/accepted"
@@ -107,7 +107,7 @@ agrees() {
     shown "^ESTAB 0 0 $local $second$"
 }
 
-@test "claim 10: a stranger that connects meanwhile is turned away, and told" {
+@test "claim 10: a stranger that connects meanwhile is disconnected, with a message" {
     needs strace
     # The program is stopped after its second socket(), before its first connect().
     start table strace -D -o /dev/null -e trace=socket -e inject=socket:signal=STOP:when=2 \

@@ -66,7 +66,7 @@ told_is_true() {
     (($(told reader receive) == in && $(told writer send) >= out))
 }
 
-@test "claim 12: both buffers fill, and what is told of them is what ss shows" {
+@test "claim 12: both buffers fill, and what is printed is what ss shows" {
     both
     nothing_lost
     ((in > 0 && out > 0))
@@ -87,7 +87,7 @@ told_is_true() {
     } END { exit wrong || bars < 8 }' "$log/both"
 }
 
-@test "claim 12: the sizes told are the kernel's, twice what was asked for" {
+@test "claim 12: the sizes printed are the kernel's, twice what was asked for" {
     both
     ss -Htnm >"$log/ss"
     cat "$log/ss"
@@ -128,7 +128,7 @@ told_is_true() {
     nothing_lost
 }
 
-@test "claim 12: Enter reads all there is; a number so many bytes, or what there is" {
+@test "claim 12: Enter reads all there is; a number reads at most that many bytes" {
     needs strace
     both strace -D -qq -o "$log/trace" -e trace=recvfrom
     cue reader 1000
@@ -151,7 +151,7 @@ told_is_true() {
     nothing_lost
 }
 
-@test "claim 12: what is no number of bytes is refused, quoted, and nothing is read" {
+@test "claim 12: what is not a number of bytes is refused, quoted, and nothing is read" {
     both
     n=0
     for line in 0 1048577 99999999999999999999 18446744073709551617 -1 ' 5' '5 ' 5x x +5 0x10 \
@@ -216,7 +216,7 @@ told_is_true() {
     grep -qx 'recv: 0 bytes' "$log/reader"
 }
 
-@test "stumble 14: what fails is told: call, endpoint, errno's text and name; ECONNRESET" {
+@test "stumble 14: a failure is reported: call, endpoint, errno's text and name; ECONNRESET" {
     needs strace
     # The peer is gone with unread bytes: strace is the witness for the errno.
     start reader bin/09-buffers --reader "$at"
@@ -355,7 +355,7 @@ END
         <(sed -n '6,$p' <<<"$output" | sed '/^send/,$d')
 }
 
-@test "stumble 2: claim 20: a border in the stream gives the messages back" {
+@test "stumble 2: claim 20: with a delimiter in the stream there are messages again" {
     stream
     diff - <(tail -n 2 "$log/calls") <<'END'
 send 14 "one\ntwo\nthree\n"
@@ -370,7 +370,7 @@ END
     shown "^LISTEN .*:$port " 0
 }
 
-@test "--stream is told the same whatever receive buffer a connection begins with" {
+@test "--stream prints the same whatever receive buffer a connection begins with" {
     local middle wrong='' default
     default=$(</proc/sys/net/ipv4/tcp_rmem)
     for middle in 16384 65536 131072 1048576; do
@@ -384,7 +384,7 @@ END
     [[ -z $wrong ]]
 }
 
-@test "--reader and --stream at once is refused, status 2" {
+@test "--reader and --stream together are refused, status 2" {
     run -2 timeout -s KILL 5 bin/09-buffers --reader --stream
     [[ ${lines[0]} == "09-buffers: choose --reader or --stream, not both" ]]
     [[ ${lines[1]} == "usage: 09-buffers "* ]]
