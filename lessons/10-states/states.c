@@ -208,7 +208,7 @@ static void connect_slowly(void)
     int first = accept_next(listener);
     close(other);
     close(first);
-    show("server: accept() another client: now there is room", "ESTABLISHED", "LISTEN");
+    show("server: accept() of another client makes room", "ESTABLISHED", "LISTEN");
 
     know_endpoints(&client);
     accept_client();
@@ -272,7 +272,7 @@ static void close_and_shutdown(void)
     close_end(&client);
     show("both: close()", "TIME_WAIT", "closed");
 
-    title("3. close() looks the same to the server, but what it sends is lost");
+    title("3. close() looks the same to the server, but what the server sends is lost");
     connect_both();
     close_end(&client);
     show("client: close()", "FIN_WAIT2", "CLOSE_WAIT");

@@ -131,7 +131,7 @@ as_ss_shows() {
     diff - <(told 1) <<'END'
 - LISTEN server: socket(), bind(), listen()
 SYN_SENT LISTEN client: connect(), but the server's queue is full
-ESTABLISHED LISTEN server: accept() another client: now there is room
+ESTABLISHED LISTEN server: accept() of another client makes room
 ESTABLISHED ESTABLISHED server: accept()
 FIN_WAIT2 CLOSE_WAIT client: shutdown(SHUT_WR)
 FIN_WAIT2 LAST_ACK server: send() until all buffers are full, close()

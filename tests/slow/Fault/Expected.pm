@@ -225,8 +225,9 @@ sub wrong {
         }
         return;
     };
-    my $says = sub {
-        return $goes_on->('says') // (@complaints == @before + 1
+    my $says = sub { # in one line, and what that means for the clients in another
+        my $meaning = grep { /${about}out of (descriptors|memory): new clients wait/ } @complaints;
+        return $goes_on->('says') // (@complaints == @before + 1 + ($meaning > 0)
             && grep({ /$failed/ } @complaints) ? undef : 'it does not say what failed');
     };
     my $loses = sub {
