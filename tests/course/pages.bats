@@ -141,6 +141,22 @@ parts=(Predict Run Investigate Modify Make "When it goes wrong")
     nothing_noted
 }
 
+@test "every page has an answer to each question of Predict, with a line of a transcript" {
+    # shellcheck disable=SC2016 # the variables are Perl's
+    run -0 perl -0777 -ne '
+        my $shown = join " ", /^```(?:console|text).*?\n(.*?)^```/msg;
+        $shown =~ s/^[A-Z]\|//mg;
+        my ($predict) = /^## Predict\n(.*?)^## /ms or next;
+        for my $question ($predict =~ /^\d+\. .*?(?=^\d+\. |\z)/msg) {
+            my ($answer) = $question =~ m{<summary>Answer</summary>(.*?)</details>}s;
+            s/[\s~]+/ /g for $shown, $answer //= "";
+            print "$ARGV: question $1 of Predict has no answer with a line of a transcript\n"
+                if $question =~ /^(\d+)/ && !grep { length > 8 && index($shown, $_) >= 0 } $answer =~ /`(.*?)`/g;
+        }' lessons/*/README.md
+    echo "$output"
+    [[ -z $output ]]
+}
+
 @test "every link leads somewhere" {
     local page link
     for page in {README,CONTRIBUTING,CHANGELOG}.md lessons/{README,glossary}.md lessons/*/README.md common/README.md tests/README.md; do
