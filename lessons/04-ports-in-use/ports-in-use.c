@@ -1,4 +1,4 @@
-/* 04-ports-in-use: who has which port?
+/* 04-ports-in-use: which program has which port?
  *
  * Run:       bin/04-ports-in-use             the TCP sockets of this machine
  *            bin/04-ports-in-use 6666        those with port 6666 at one end

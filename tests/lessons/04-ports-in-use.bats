@@ -1,4 +1,4 @@
-# Lesson 04: who has which port. Oracles: ss, strace, peers in Perl, tables of ours.
+# Lesson 04: which program has which port. Oracles: ss, strace, peers in Perl, tables of ours.
 # shellcheck disable=SC2154,SC2030,SC2031 # log, pid, port, status: helpers.bash and bats set them
 # shellcheck disable=SC2016 # the scripts in single quotes are Perl's, or for a shell inside
 load ../lib/helpers
