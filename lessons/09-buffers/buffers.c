@@ -108,7 +108,7 @@ static void writer(const struct endpoint *at)
     static char bytes[2048];
     size_t total = 0;
     int shown = -1;
-    while (!stop_requested) {
+    while (!stop_requested()) {
         ssize_t n = send(fd, bytes, sizeof bytes, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
@@ -129,10 +129,10 @@ static void writer(const struct endpoint *at)
         say("send: Resource temporarily unavailable (EAGAIN), after %s: waiting\n",
             counted(total, "byte").s);
         struct pollfd pfd = {.fd = fd, .events = POLLOUT};
-        while (ppoll(&pfd, 1, NULL, while_waiting) < 0 && !stop_requested)
+        while (ppoll(&pfd, 1, NULL, while_waiting) < 0 && !stop_requested())
             if (errno != EINTR)
                 die("poll");
-        if (!stop_requested && (pfd.revents & POLLERR) == 0) /* or send() reports the error */
+        if (!stop_requested() && (pfd.revents & POLLERR) == 0) /* or send() reports the error */
             say("poll: there is room again\n");
     }
     close(fd);
@@ -162,7 +162,7 @@ static void reader(const struct endpoint *at)
     int shown = -1;
     if (room == NULL)
         die("malloc");
-    while (!stop_requested) {
+    while (!stop_requested()) {
         int now = bytes_in(fd, SIOCINQ);
         if (now * 8 / size != shown)
             say_bar("receive buffer", now, size);
@@ -218,7 +218,7 @@ static void reader(const struct endpoint *at)
 
 static void wait_until_received(int fd, int bytes)
 {
-    while (bytes_in(fd, SIOCINQ) < bytes && !stop_requested)
+    while (bytes_in(fd, SIOCINQ) < bytes && !stop_requested())
         pause_for(1);
 }
 

@@ -110,7 +110,7 @@ int main(int argc, char **argv)
 /* Serves clients until the user ends the server. */
 static void run(const char *where)
 {
-    while (!stop_requested) {
+    while (!stop_requested()) {
         /* 2. Wait for all sockets at once. When the server is out of descriptors, this does
          *    not include the listener; then accept() is tried again when another socket is ready,
          *    or after a second. */
@@ -338,7 +338,7 @@ static void drop_client(int fd, int error)
     if (error != 0)
         say("close: fd %d, the client %s has gone: %s (%s)\n", fd, peer.s, strerror(error),
             errno_name(error).s);
-    else if (stop_requested)
+    else if (stop_requested())
         say("close: fd %d, disconnecting the client %s\n", fd, peer.s);
     else
         say("close: fd %d, the client %s has finished\n", fd, peer.s);
