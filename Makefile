@@ -10,7 +10,7 @@ optimized = $(filter-out -O0,$(filter -O%,$(CFLAGS)))
 HARDENING = -fstack-protector-strong -U_FORTIFY_SOURCE $(if $(optimized),-D_FORTIFY_SOURCE=2)
 # The compiler's checkers look at each access to memory and each operation, and end the program when
 # something is wrong. The exercises have them, where the compiler has them; and with SANITIZE=1 all
-# programs: then memory that is not freed is found, too, and what is found stands in bin/found.*.
+# programs: then memory that is not freed is found as well, and what is found is in bin/found.*.
 checkers  = -U_FORTIFY_SOURCE -fno-omit-frame-pointer -fsanitize=address,undefined \
             -fno-sanitize-recover=all
 ifdef SANITIZE
@@ -49,7 +49,7 @@ bin/common/%.o: common/%.c bin/compile | bin/common
 bin/sanitize.o: tests/slow/sanitize.c bin/compile
 	$(compile) -MMD -MP -c -o $@ $<
 
-# The command that compiled what is in bin. When it changes, all is compiled anew.
+# The command that compiled what is in bin. When it changes, everything is compiled again.
 .PHONY: rewritten
 bin/compile: rewritten | bin
 	@echo '$(compile)' | cmp -s - $@ || echo '$(compile)' >$@
@@ -70,13 +70,13 @@ tour-%: all ## play one lesson: make tour-06
 	@common/play $(call page_of,$*)
 
 # Each bats file runs in a network of its own, so that several can run at once; where the machine
-# allows no such thing, one after the other. (Two for each core: they mostly wait.)
+# does not allow that, one after the other. (Two for each core: most of the time they wait.)
 at_once = case $$(common/netns printenv PLAYED_IN 2>&1) in in*) echo "$$((2 * $$(nproc)))";; *) echo 1;; esac
-# After a command: what SANITIZE=1 has found, in a program whose words nobody read, too.
+# After a command: print what SANITIZE=1 has found, even in a program whose output nobody read.
 and_found = ; result=$$?; ! grep -qsE 'ERROR: |runtime error: ' bin/found.* || \
             { cat bin/found.*; rm bin/found.*; exit 1; }; exit $$result
-# The long ones first. What takes minutes, or more tools, is in tests/slow: .ci/run has that.
-long  := $(patsubst %,tests/course/%.bats,pages bad-peers slides command-line play)
+# The long ones first. What takes minutes, or more tools, is in tests/slow: .ci/run runs it.
+long  := $(patsubst %,tests/course/%.bats,pages hints bad-peers slides command-line play)
 tests := $(long) $(filter-out $(long),$(shell ls -r tests/course/*.bats tests/lessons/*.bats))
 test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers built in)
 	@common/need $(needed)
@@ -150,9 +150,9 @@ $(fuzzed): fuzz-%: | bin
 	    -print_final_stats=1 -artifact_prefix=bin/fuzz/$*- bin/fuzz/$*.found tests/slow/fuzz/$*
 
 # The exercises. What the student writes, lessons/06-accept-one/exercise.c, becomes bin/06-exercise;
-# bin/06-exercise.checks is what its checks have said. A source that does not compile is no error
-# here: the checks begin with the compiler's message. It is compiled with the compiler's checkers, or
-# without them if that fails. (-no-pie: with a program at any address, some of 2022 fail now and then.)
+# bin/06-exercise.checks is what its checks have said. A source that does not compile is not an
+# error here: the checks begin with the compiler's message. It is compiled with the compiler's
+# checkers, or without them if that fails. (-no-pie: at a random address some versions fail.)
 exercises   := $(foreach e,$(wildcard lessons/*/exercise.c),$(basename $(call program_of,$e)))
 for_checks  := $(wildcard tests/exercises/*[!0-9].* tests/exercises/check tests/lib/*)
 check_tools := bats:bats ip:iproute2 ss:iproute2 perl:perl-base
