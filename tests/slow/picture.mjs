@@ -128,6 +128,7 @@ async function press(...keys) {
 }
 async function open() {
   await page.goto(`${ORIGIN}/`)
+  await until(() => page.$('#drawing desc')) // the first drawing
   return differs('the status', await until(() => text('#status'), (s) => s === 'Live.'), 'Live.')
 }
 
