@@ -120,7 +120,7 @@ test-slides: slides ## look at each slide in a browser; make test reads their te
 	@$(if $(browser),,common/need chromium:chromium)
 	@tests/slow/slides.mjs $(marp) $(browser) bin/slides.html bin/slides.pdf slides/figures bin/pictures
 
-test-picture: ## try the drawing code of common/picture.js, which no lesson uses yet (node, Chromium)
+test-picture: ## try the drawing code of common/picture.js, which lesson 12 uses (node, Chromium)
 	@common/need node:nodejs
 	node --test tests/course/picture.test.mjs
 
