@@ -35,14 +35,13 @@ enum {
 /* The page is part of the program: when it is built, .incbin puts the bytes of a file here, from
  * NAME to NAME_end. */
 #define BUILT_IN(name, path)                                                                       \
-    __asm__(".section .rodata\n" #name ":\n.incbin \"" path "\"\n" #name "_end:\n.previous\n");    \
-    extern const char name[] __attribute__((visibility("hidden")));                                \
-    extern const char name##_end[] __attribute__((visibility("hidden")))
-
-BUILT_IN(page_html, "lessons/12-picture/page.html");
-BUILT_IN(page_css, "lessons/12-picture/page.css");
-BUILT_IN(page_js, "lessons/12-picture/page.js");
-BUILT_IN(picture_js, "common/picture.js");
+    __asm__(".section .rodata\n" name ":\n.incbin \"" path "\"\n" name "_end:\n.previous")
+BUILT_IN("page_html", "lessons/12-picture/page.html");
+BUILT_IN("page_css", "lessons/12-picture/page.css");
+BUILT_IN("page_js", "lessons/12-picture/page.js");
+BUILT_IN("picture_js", "common/picture.js");
+extern const char page_html[], page_html_end[], page_css[], page_css_end[];
+extern const char page_js[], page_js_end[], picture_js[], picture_js_end[];
 
 static const struct file {
     const char *path, *type, *begin, *end;

@@ -213,7 +213,7 @@ agrees() {
 		400|GET / HTTP/1.1|$host|no colon
 		400|GET / HTTP/1.1|Host : $at
 		400|GET / HTTP/1.1|$host| more of it
-		400|GET / HTTP/1.1|$host|X: $escape[2J
+		400|GET / HTTP/1.1|$host|X: ${escape}[2J
 		400|GET / HTTP/1.1|$host|Content-Length: 5
 		400|GET / HTTP/1.1|$host|Transfer-Encoding: chunked
 		200|GET / HTTP/1.1|$host|Content-Length: 0
@@ -294,8 +294,9 @@ agrees() {
     sed 's/\(TIME_FOR_A_REQUEST = \)60000/\1300/; s/\(TIME_TO_LEAVE = \)2000/\1300/' \
         lessons/12-picture/picture.c >"$log/quick.c"
     run ! cmp -s "$log/quick.c" lessons/12-picture/picture.c
+    ! grep -q fsanitize bin/compile || sanitize=(bin/sanitize.o)
     $(<bin/compile) -o "$log/12-picture" "$log/quick.c" bin/common.o \
-        $(! grep -q fsanitize bin/compile || echo bin/sanitize.o)
+        "${sanitize[@]}"
     export AT=127.0.0.1:$((port + 1))
     start quick "$log/12-picture" "$AT"
     quick=$pid
@@ -335,8 +336,8 @@ agrees() {
     tries=100
     eventually quiet
     last=$(grep '^data' "$log/watcher" | tail -n 1)
-    sed 's/^data: //' <<<"$last" | jq -e '.machines[0].programs | map(.name) == ["12-picture", "06-accept-one", "perl"]
-        or map(.name) == ["12-picture", "perl", "06-accept-one"]'
+    jq -e '.machines[0].programs | map(.name) == ["12-picture", "06-accept-one", "perl"]
+        or map(.name) == ["12-picture", "perl", "06-accept-one"]' <<<"${last#data: }"
     kill "$pid"
     gone() { run ! grep -q 06-accept-one <(grep '^data' "$log/watcher" | tail -n 1); }
     eventually gone
@@ -364,7 +365,8 @@ agrees() {
     (($(memory_of "$server") - before <= 1000000))
     cue deaf
     saw deaf '^[0-9]+$'
-    (($(tail -n 1 "$log/deaf") < $(grep -c '^data' "$log/one")))
+    # (With SANITIZE=1 it looks so seldom that all snapshots have room.)
+    grep -q fsanitize bin/compile || (($(tail -n 1 "$log/deaf") < $(grep -c '^data' "$log/one")))
     grep -q '^data' "$log/all"
 }
 
