@@ -355,11 +355,11 @@ agrees() {
         while (1) { push @s, connected(); select undef, undef, undef, 0.03 }'
     changes=$pid
     saw changes '^in'
-    peer all "my \$s = connected('$at'); $request"' while (sysread $s, $_, 1e6) { print }' "/events?all"
+    peer all "my \$s = connected('$at'); $request"' while (sysread $s, $_, 1e6) { print "data\n" while /^data: /gm }' "/events?all"
     peer deaf 'my ($s, $address) = Peer::unbound("'"$at"'"); setsockopt $s, 1, 8, 4096; connect $s, $address;'"$request"'
-        sysread $s, $_, 100; print "deaf\n"; cue(); my ($n, $bytes) = (0, 0);
+        sysread $s, $_, 100; print "deaf ", name(getsockname $s), "\n"; cue(); my ($n, $bytes) = (0, 0);
         while ((ready($s, 0, 0.5))[0] and my $r = sysread $s, $_, 1e6) { $n++ while /^data:/gm } print "$n\n"' /events
-    peer one "my \$s = connected('$at'); $request"' while (sysread $s, $_, 1e6) { print }' /events
+    peer one "my \$s = connected('$at'); $request"' while (sysread $s, $_, 1e6) { print "data\n" while /^data: /gm }' /events
     saw one '^data' 2
     before=$(memory_of "$server")
     cue changes
@@ -370,7 +370,9 @@ agrees() {
         lines_of one '^data' && saw one '^data' $((REPLY + 3))
         ((kept > 0)) && [[ $(unread) == "$kept" ]]
     }
-    unread() { ss -Htn "sport = :$port" | awk '$3 > most { most = $3 } END { print most + 0 }'; }
+    unread() { ss -Htn "sport = :$port and dst $deaf" | awk '{ print $3 }'; }
+    saw deaf '^deaf'
+    deaf=$(sed -n 's/^deaf //p' "$log/deaf")
     eventually stuck
     (($(memory_of "$server") - before <= 1000000))
     kill "$changes"
