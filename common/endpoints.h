@@ -29,7 +29,7 @@ uint32_t interface_number(const char *name);
 char *split_endpoint(const char *text, uint16_t *port);
 
 /* Returns the endpoint that the text is, "127.0.0.1:6666" or "[fe80::1%eth0]:6666"; NULL stands for
- * DEFAULT_ENDPOINT. A usage error where it is none, or where the host is a name (lesson 02). */
+ * default_endpoint. A usage error where it is none, or where the host is a name (lesson 02). */
 struct endpoint parse_endpoint(const char *text);
 
 /* Returns the endpoint as text, as parse_endpoint() reads it; "none" where its length is 0. */

@@ -93,22 +93,24 @@ static bool make_room(int fd);
 static void accept_pending(const char *where);
 static void serve(int fd);
 static void show_changes(void);
+static long long now(void);
+static void set_deadline(int fd, int milliseconds);
 static void end_late_clients(void);
 static int milliseconds_to_wait(void);
 static void drop_client(int fd, int error);
 
 int main(int argc, char **argv)
 {
-    const char *where = read_arguments(
-        argc, argv,
-        "Shows this machine's sockets to a browser, drawn, while they change.\n"
-        "(HOST:PORT is 127.0.0.1:8080 unless told. It is not for other machines to see,\n"
-        "unless you name an address that they reach.)",
-        NULL, "HOST:PORT");
-    struct endpoint at = parse_endpoint(where != NULL ? where : "127.0.0.1:8080");
+    default_endpoint = "127.0.0.1:8080";
+    const char *where =
+        read_arguments(argc, argv,
+                       "Shows your sockets to a browser, drawn, while they change. Other machines\n"
+                       "see them only if you give an address that they reach.",
+                       NULL, "HOST:PORT");
+    struct endpoint at = parse_endpoint(where);
     catch_stop_signals();
 
-    /* 1. A listener that does not wait, as in lesson 07. */
+    /* 1. A listener, as in lesson 07. For a browser nothing about it is special. */
     server.listener = open_listener(&at, INT_MAX);
     at = local_endpoint(server.listener);
     struct text name = endpoint_text(&at);
@@ -136,14 +138,14 @@ int main(int argc, char **argv)
     return 0;
 }
 
-/* ---- Waiting for all of them at once, as in lesson 07 ---- */
+/* ---- 2. Waiting for all of them at once, as in lesson 07 ---- */
 
 /* Serves clients until the user ends the server. */
 static void run(const char *where)
 {
     while (!stop_requested()) {
-        /* 2. Wait for all sockets at once. There is a time to wait only when something is due:
-         *    while nobody watches, the server sleeps. */
+        /* Wait for all sockets at once. There is a time to wait only when something is due: while
+         * nobody watches, the server sleeps. */
         int wait = milliseconds_to_wait();
         struct timespec time = {.tv_sec = wait / 1000, .tv_nsec = wait % 1000 * 1000000L};
         int ready = ppoll(&server.pfds[server.listener], (nfds_t)(server.nfds - server.listener),
@@ -274,7 +276,7 @@ static void accept_pending(const char *where)
     }
 }
 
-/* ---- What a request is, and where it ends ---- */
+/* ---- 3. What a request is, and where it ends ---- */
 
 /* A piece of a request. */
 struct piece {
@@ -432,11 +434,7 @@ static size_t read_request(const char *text, size_t length, struct request *requ
     return (size_t)(rest.text - text);
 }
 
-/* ---- What an answer is ---- */
-
-/* From now on the client has so many milliseconds; 0: as long as it likes. */
-static void set_deadline(int fd, int milliseconds);
-static long long now(void);
+/* ---- 4. What an answer is, and how long ---- */
 
 /* Sends bytes to a client, or keeps those for which there is no room yet, as in lesson 07. Returns
  * false when the client has gone. */
@@ -552,6 +550,8 @@ static void refuse(int fd, struct request *request, int status)
     answer(fd, request, status, "text/plain", text, (size_t)length);
 }
 
+/* ---- 5. Whom the request means ---- */
+
 /* Is that a name of this server? A page from anywhere may make a browser ask us, under a name that
  * leads to 127.0.0.1; the browser would then let that page read the answer ("DNS rebinding"). But
  * it says which name it means. */
@@ -573,7 +573,7 @@ static bool is_our_name(int fd, struct piece host)
     return false;
 }
 
-/* ---- What stays open: a stream of events ---- */
+/* ---- 6. What stays open: a stream of events ---- */
 
 static void start_stream(int fd, const struct request *request, struct view *view)
 {
@@ -671,7 +671,7 @@ static void show_changes(void)
             put(fd, ":\n\n", 3, 0);
 }
 
-/* ---- A client ---- */
+/* ---- 7. A client, from its first request to the end ---- */
 
 /* Answers one request. */
 static void answer_request(int fd, struct request *request)
@@ -849,8 +849,9 @@ static void drop_client(int fd, int error)
     say_counts();
 }
 
-/* ---- Time ---- */
+/* ---- 8. Who takes too long ---- */
 
+/* The time in milliseconds, since some moment: nobody sets this clock back. */
 static long long now(void)
 {
     struct timespec time = {.tv_sec = 0};
@@ -858,6 +859,7 @@ static long long now(void)
     return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
 }
 
+/* From now on the client has so many milliseconds; 0: as long as it likes. */
 static void set_deadline(int fd, int milliseconds)
 {
     struct client *client = &server.clients[fd];
