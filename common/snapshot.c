@@ -533,6 +533,14 @@ static void put_addresses(struct json *json, const struct machine *machine)
     struct addresses addresses = {.count = 0};
     int others = 0, put_before = 0;
     read_addresses(machine->pid, "fib_trie", &addresses, read_ipv4_line);
+    /* The routes are in ascending order. 192.168.0.101 is the more usual one, and 10.0.0.101 often
+     * one more: so the last is the first. */
+    for (int i = 0, k = addresses.count - 1; i < k; i++, k--) {
+        char text[INET6_ADDRSTRLEN];
+        memcpy(text, addresses.text[i], sizeof text);
+        memcpy(addresses.text[i], addresses.text[k], sizeof text);
+        memcpy(addresses.text[k], text, sizeof text);
+    }
     read_addresses(machine->pid, "if_inet6", &addresses, read_ipv6_line);
     for (int i = 0; i < addresses.count; i++)
         others += !is_loopback(addresses.text[i]);

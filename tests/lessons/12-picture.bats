@@ -449,7 +449,7 @@ agrees() {
     (($(find "/proc/$server/fd" -lname 'socket:*' | wc -l) == 1))
 }
 
-@test "the lab: from outside its PCs are A, B and C, each with its addresses and sockets" {
+@test "the lab: from outside its PCs are A, B and C, each with its address and sockets" {
     needs lab
     export LAB_OF=$BATS_TEST_TMPDIR
     start A common/lab run A bin/07-accept-many 192.168.0.101:6666
@@ -471,7 +471,7 @@ agrees() {
             web=127.0.0.1:$((port + 1))
             get /snapshot >"$log/snapshot"
         fi
-        jq -c '.machines[] | [.name, (.addresses | map(select(startswith("192.")))[0]),
+        jq -c '.machines[] | [.name, .addresses[0],
             [.programs[] | select(.name | test("^0")) | .name, (.sockets[] | .state)]]' "$log/snapshot" | grep -v '^\["this' >"$log/seen"
         diff "$log/seen" - <<END
 ["A","192.168.0.101",["07-accept-many","LISTEN","ESTABLISHED","ESTABLISHED"]]
