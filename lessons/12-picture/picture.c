@@ -77,10 +77,9 @@ static struct server {
     int listener;
     struct pollfd *pfds; /* pfds[fd] is what poll() waits for; all from nfds on are unused */
     int nfds;
-    struct client *clients; /* clients[fd] is the client of that descriptor */
-    int room;               /* for that many descriptors */
-    size_t client_count, hurried,
-        watching; /* those that have a deadline, those that are WATCHING */
+    struct client *clients;   /* clients[fd] is the client of that descriptor */
+    int room;                 /* for that many descriptors */
+    size_t hurried, watching; /* how many clients have a deadline, how many are WATCHING */
     bool out_of_descriptors, look_failed;
     struct view course, everything;
     long long next_look, next_heartbeat;
@@ -210,13 +209,6 @@ static bool make_room(int fd)
     return true;
 }
 
-/* How many there are: all the sockets of this server share one port. */
-static void say_counts(void)
-{
-    size_t n = server.client_count;
-    say(" (%zu client%s, %zu socket%s, 1 port)\n", n, n == 1 ? "" : "s", n + 1, n == 0 ? "" : "s");
-}
-
 /* Takes fd, which accept() returned, as the socket of a client. When that fails, only this client
  * is lost. */
 static void add_client(int fd, const struct endpoint *peer)
@@ -229,10 +221,8 @@ static void add_client(int fd, const struct endpoint *peer)
     }
     watch(fd, INPUT);
     server.clients[fd] = (struct client){.peer = *peer, .local = local};
-    server.client_count++;
-    say("accept: fd %d is %s, the client is %s", fd, endpoint_text(&local).s,
+    say("accept: fd %d is %s, the client is %s\n", fd, endpoint_text(&local).s,
         endpoint_text(peer).s);
-    say_counts();
 }
 
 /* Accepts clients that are pending; at most 64 in a row, because the others have to be served. */
@@ -242,6 +232,7 @@ static void accept_pending(const char *where)
         struct endpoint peer = {.length = 0};
         socklen_t length = sizeof peer.in6;
         int fd = accept(server.listener, &peer.sa, &length);
+        const char *lacking;
         peer.length = length;
         if (fd >= 0) {
             add_client(fd, &peer);
@@ -260,8 +251,9 @@ static void accept_pending(const char *where)
         case ENOMEM:
             if (server.out_of_descriptors)
                 return;
-            complain(errno, "accept on %s: out of %s: clients wait until another one leaves", where,
-                     errno == EMFILE || errno == ENFILE ? "descriptors" : "memory");
+            lacking = errno == EMFILE || errno == ENFILE ? "descriptors" : "memory";
+            complain(errno, "accept on %s", where);
+            note("out of %s: new clients wait until another one leaves", lacking);
             watch_listener(false);
             return;
         case EBADF:
@@ -524,8 +516,8 @@ static void answer(int fd, const struct request *request, int status, const char
 {
     struct client *client = &server.clients[fd];
     bool is_last = request->is_last;
-    char more[40];
-    snprintf(more, sizeof more, ", %zu bytes", length);
+    char more[300];
+    snprintf(more, sizeof more, ", %s", counted(length, "byte").s);
     say_request(fd, request, status, more);
     if (is_last)
         client->phase = LAST_ANSWER;
@@ -836,17 +828,15 @@ static void drop_client(int fd, int error)
     free(client->out);
     server.watching -= client->phase == WATCHING;
     *client = (struct client){.peer.length = 0};
-    server.client_count--;
     watch(fd, NOTHING);
     close(fd);
     if (error != 0)
-        say("close: fd %d, the client %s has gone: %s (%s)", fd, peer.s, strerror(error),
+        say("close: fd %d, the client %s has gone: %s (%s)\n", fd, peer.s, strerror(error),
             errno_name(error).s);
     else if (stop_requested())
-        say("close: fd %d, disconnecting the client %s", fd, peer.s);
+        say("close: fd %d, disconnecting the client %s\n", fd, peer.s);
     else
-        say("close: fd %d, the client %s has finished", fd, peer.s);
-    say_counts();
+        say("close: fd %d, the client %s has finished\n", fd, peer.s);
 }
 
 /* ---- 8. Who takes too long ---- */
