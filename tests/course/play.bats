@@ -357,10 +357,12 @@ END
     needing
     "$play" page.md
     [[ ! -e asked ]]
-    printf '%s\n' '```console lab' 'D$ echo playing >>"$WORK/asked"' '```' >>page.md
-    printf '%s\n' '```console lab' 'D$ echo playing >>"$WORK/asked"' 'D? 1' '```' >>page.md
-    printf '%s\n' '```console' 'D$ echo outside >>"$WORK/asked"' '```' >>page.md
-    printf '%s\n' '```console lab' 'D$ echo playing >>"$WORK/asked"' '```' >>page.md
+    {
+        printf '%s\n' '```console lab' 'D$ echo playing >>"$WORK/asked"' '```'
+        printf '%s\n' '```console lab' 'D$ echo playing >>"$WORK/asked"' 'D? 1' '```'
+        printf '%s\n' '```console' 'D$ echo outside >>"$WORK/asked"' '```'
+        printf '%s\n' '```console lab' 'D$ echo playing >>"$WORK/asked"' '```'
+    } >>page.md
     cp page.md second.md
     run -1 "$play" page.md second.md
     local each="up playing playing down outside up playing down"
