@@ -219,6 +219,11 @@ static const char *what_to_try(const char *call, int error)
                "[fe80::1%eth0]:6666";
     if (strncmp(call, "socket", 6) == 0 && error == EAFNOSUPPORT)
         return "this machine has no IPv6: take an IPv4 address";
+    if (strncmp(call, "sendto", 6) == 0 && error == EACCES)
+        return "a broadcast address needs SO_BROADCAST; any other one, a rule of a firewall "
+               "forbids";
+    if (error == EMSGSIZE)
+        return "a datagram carries at most 65507 bytes over IPv4, and 65527 over IPv6";
     if (error == EAFNOSUPPORT)
         return "socket(), and the address's sa_family, have to name the same IP version";
     if (error == EMFILE)

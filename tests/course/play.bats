@@ -48,7 +48,7 @@ is_wrong() {
     [[ $output == "played "*" differ"?("s") ]]
 }
 
-kinds="console, and what the block needs: ipv6 low-ports network strace lab fresh-port"
+kinds="console, and what the block needs: ipv6 low-ports netem network strace lab fresh-port"
 
 # without_namespaces: the machine is one that allows none
 without_namespaces() {
@@ -67,7 +67,7 @@ namespaces_or_skip() {
 a_place() {
     mkdir -p here/common
     cp "$play" "$netns" here/common
-    printf '%s\n' "lacking=' $* '" 'place_words=(ipv6 low-ports network strace lab)' 'lacks() {' \
+    printf '%s\n' "lacking=' $* '" 'place_words=(ipv6 low-ports netem network strace lab)' 'lacks() {' \
         '    echo "$1" >>"$WORK/asked"' '    REPLY="there is no $1 on this day"' \
         '    [[ $lacking == *" $1 "* ]]' '}' >here/common/place.bash
     printf '%s\n' '#!/bin/sh' 'echo "$1" >>"$WORK/asked"' >here/common/lab
@@ -829,6 +829,8 @@ needing() {
         case $word in
             ipv6) "$project/bin/02-bind" '[::1]:0' </dev/null ;;
             low-ports) [[ $("$project/bin/02-bind" 127.0.0.1:0 </dev/null) == *" below 1024 "* ]] ;;
+            netem) [[ $("$project/common/lab" run A bash -c 'tc qdisc add dev eth1 root netem loss 1% &&
+                tc qdisc show dev eth1') == *netem* ]] ;;
             network) "$netns" true && namespaces_or_skip ;;
             strace) [[ $(strace -c true 2>&1) == *execve* ]] ;;
             lab) [[ $("$project/common/lab" run A ip address) == *192.168.0.101* ]] ;;
