@@ -67,11 +67,12 @@ int main(int argc, char **argv)
 /* ---- One datagram ---- */
 
 /* Fetches a datagram, if there is one, and at most `room` bytes of it: the kernel throws the rest
- * away. Returns true; or false, with errno, and EAGAIN when there is nothing (any more): the kernel
- * may find only now that a datagram was damaged on its way, after poll() has reported it.
+ * away. Returns true; or false, with errno: EAGAIN when there is nothing, which may be even when
+ * poll() has just reported something (see BUGS in select(2)).
  *
- * MSG_TRUNC asks for the whole length of the datagram, even where it is cut. (What POSIX has is
- * recvmsg(), which sets this flag in its result when it has cut one.) */
+ * MSG_DONTWAIT: wait_for() waits, recvfrom() does not (lesson 06). MSG_TRUNC asks for the whole
+ * length of the datagram, even where it is cut. (What POSIX has is recvmsg(), which sets this flag
+ * in its result when it has cut one.) */
 static bool receive(int fd, size_t room, struct datagram *datagram)
 {
     socklen_t length = sizeof datagram->from.in6;
