@@ -141,7 +141,7 @@ END
         cue peer_at
         saw sender "^recvfrom: 13 bytes \"from the peer\" from $at$"
         strangers=$(grep -c 'from a stranger' "$log/sender") || :
-        (($(grep -c 'from a stranger' "$log/sender") == ${#how} / 9 * -1 + 1))
+        ((strangers == (${#how} == 0)))
         kill "$pid" "${started[-2]}"
         ended "${started[-2]}"
     done
@@ -278,17 +278,17 @@ raw() {
     saw sender '^recvfrom: 5 bytes'
 }
 
-@test "a flood of 100,000 messages: what is lost is counted, and the receiver goes on" {
+@test "a flood of 30,000 messages: what is lost is counted, and the receiver goes on" {
     receive
     peer flood 'use Socket; my ($s, $to) = Peer::unbound($ARGV[0], SOCK_DGRAM);
-        send $s, "x" x 100, 0, $to for 1 .. 100_000; print "sent\n"; cue()' "$at"
+        send $s, "x" x 100, 0, $to for 1 .. 30_000; print "sent\n"; cue()' "$at"
     saw flood '^sent'
     empty() { [[ $(ss -Huan "sport = :$port" | awk '{ print $2 }') == 0 ]]; }
     eventually empty
     send_from sender
     cue sender hello
     saw sender '^recvfrom: 5 bytes "hello"'
-    (($(grep -c '^recvfrom: 100 bytes' "$log/receiver") == 100000 - $(drops "$port")))
+    (($(grep -c '^recvfrom: 100 bytes' "$log/receiver") == 30000 - $(drops "$port")))
 }
 
 @test "nobody reads what the receiver prints: it goes on answering, and INT and TERM end it" {
