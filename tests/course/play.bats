@@ -804,7 +804,7 @@ needing() {
   seen      2 transcripts"* ]]
     for file in page.md#0 page.md#x page.md# other.md#1; do
         run -2 "$play" "$file"
-        [[ ${lines[0]} == "play: cannot read '$file'" ]]
+        [[ ${lines[0]} == "play: cannot read '${file%#1}'" ]]
     done
 }
 
