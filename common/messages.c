@@ -220,8 +220,7 @@ static const char *what_to_try(const char *call, int error)
     if (strncmp(call, "socket", 6) == 0 && error == EAFNOSUPPORT)
         return "this machine has no IPv6: take an IPv4 address";
     if (strncmp(call, "sendto", 6) == 0 && error == EACCES)
-        return "a broadcast address needs SO_BROADCAST; any other one, a rule of a firewall "
-               "forbids";
+        return "a broadcast address needs SO_BROADCAST; any other, a firewall forbids";
     if (error == EMSGSIZE)
         return "a datagram carries at most 65507 bytes over IPv4, and 65527 over IPv6";
     if (error == EAFNOSUPPORT)
