@@ -41,8 +41,8 @@ int main(int argc, char **argv)
         argc, argv,
         "Sends each line of its input as a datagram, and shows those that come back.\n"
         "--receiver: shows each datagram, and sends it back. --room: keeps that much.\n"
-        "--connect: fixes the peer, so that errors come back. --broadcast: sets SO_BROADCAST.\n"
-        "--overfill: sends to itself more than its receive buffer holds.",
+        "--connect: fixes the peer, so that errors come back. --broadcast: sets\n"
+        "SO_BROADCAST. --overfill: sends itself more than its receive buffer holds.",
         options, "HOST:PORT");
     struct endpoint at = parse_endpoint(where);
     long room = LONGEST;

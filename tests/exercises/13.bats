@@ -55,6 +55,13 @@ asked() {
         not_yet "asked after 0, 500 and 1000 ms" "$(in_lines "$(grep asked "$log/other")")"
 }
 
+@test "an answer that comes late, after the second try, is still the answer" {
+    serves 'if ($count == 1 && !fork) { select undef, undef, undef, 0.7; answer("$n at last"); exit }'
+    questions hello
+    prints "at last"
+    (($(grep -c '^asked' "$log/other") < 5)) || asked 2
+}
+
 @test "after five tries it gives up: a message on stderr, exit status 1" {
     serves ''
     questions hello
@@ -103,10 +110,10 @@ asked() {
 }
 
 @test "while it waits for an answer, it sleeps" {
-    serves ''
+    serves 'select undef, undef, undef, 0.4; answer("$n here")'
     begin "$at"
-    cue server hello
+    printf '%s\n' {1..30} 1<>"$log/server.in" # each takes 400 ms
     patience=$limit
-    told other '^asked' "the server gets the question"
+    told other '^asked' "the server gets a question"
     sleeps "it waits for an answer without keeping a processor busy"
 }
