@@ -105,7 +105,7 @@ static ssize_t send_datagram(int fd, const char *data, size_t length, const stru
         n = sendto(fd, data, length, MSG_DONTWAIT, to != NULL ? &to->sa : NULL,
                    to != NULL ? to->length : 0);
     while (n < 0 && (errno == EINTR || (errno == EAGAIN && wait_for(fd, POLLOUT))));
-    if (n < 0 && stop_requested)
+    if (n < 0 && stop_requested())
         errno = EINTR;
     return n;
 }
@@ -139,7 +139,8 @@ static void receiver(const struct endpoint *at, size_t room)
 
         /* 3. recvfrom() has said who the sender is: the answer goes there. If that fails, it is the
          *    matter of this sender; the others are still to be answered. */
-        if (send_datagram(fd, datagram.data, datagram.kept, &datagram.from) < 0 && !stop_requested)
+        if (send_datagram(fd, datagram.data, datagram.kept, &datagram.from) < 0 &&
+            !stop_requested())
             complain(errno, "sendto %s", endpoint_text(&datagram.from).s);
     }
     if (close(fd) < 0)
@@ -189,7 +190,7 @@ static bool send_lines(int fd, const struct endpoint *to, const char *peer)
     }
     length += (size_t)n;
     char *line = input, *end;
-    while ((end = memchr(line, '\n', length)) != NULL) {
+    while (!stop_requested() && (end = memchr(line, '\n', length)) != NULL) {
         send_line(fd, line, (size_t)(end - line), to, peer);
         length -= (size_t)(end + 1 - line);
         line = end + 1;
@@ -222,7 +223,7 @@ static void sender(const struct endpoint *to, bool connected, bool broadcast)
 
     /* 6. An answer may come at any time, from anybody, or not at all. */
     bool input = true;
-    while (input && !stop_requested) {
+    while (input && !stop_requested()) {
         struct pollfd wait[2] = {{.fd = fd, .events = POLLIN}, {STDIN_FILENO, POLLIN, 0}};
         if (ppoll(wait, 2, NULL, while_waiting) < 0) {
             if (errno != EINTR)
@@ -297,7 +298,7 @@ static void overfill(const struct endpoint *at)
 
     /* 9. What the buffer had room for is there, in order. The rest is nowhere. */
     int received = 0, in_order = 0, number;
-    while (!stop_requested) {
+    while (!stop_requested()) {
         if (!receive(in, sizeof message, &datagram)) {
             if (errno == EINTR)
                 continue;

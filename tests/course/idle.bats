@@ -124,3 +124,26 @@ setup() {
     saw 08-endpoints 'Enter'
     they_wait
 }
+
+@test "13: datagrams: the receiver, senders before and after an answer and an error, a full buffer" {
+    start receiver bin/13-datagrams --receiver 127.0.0.1:0
+    waiting[receiver]=$pid
+    endpoint receiver
+    at=$REPLY
+    for name in "" --connect; do
+        start "sender$name" bin/13-datagrams ${name:+"$name"} "$at"
+        waiting[sender $name]=$pid
+        saw "sender$name" '^socket'
+        cue "sender$name" hello
+        saw "sender$name" '^recvfrom'
+    done
+    start nobody bin/13-datagrams --connect 127.0.0.1:9
+    waiting[nobody is there]=$pid
+    saw nobody '^connect'
+    cue nobody hello
+    saw nobody ECONNREFUSED
+    start full bin/13-datagrams --overfill 127.0.0.1:0
+    waiting[full]=$pid
+    saw full '^Enter'
+    they_wait
+}

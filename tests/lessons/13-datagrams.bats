@@ -332,6 +332,21 @@ raw() {
     [[ $output == "socket: fd "[0-9] ]]
 }
 
+@test "messages without end, in or out, do not keep INT and TERM out" {
+    for signal in INT TERM; do
+        receive
+        start sender bash -c 'exec bin/13-datagrams "$0" < <(exec yes)' "$at"
+        sender=$pid
+        saw sender '^recvfrom: 1 bytes "y" from '
+        kill -"$signal" "$receiver"
+        ended "$receiver"
+        ((status == 0))
+        kill -"$signal" "$sender"
+        ended "$sender"
+        ((status == 0))
+    done
+}
+
 @test "without an address the receiver is reached from this machine alone" {
     needs network
     start receiver bin/13-datagrams --receiver
