@@ -33,9 +33,12 @@ scripts    := .ci/run common/place.bash $(addprefix common/,lab play bench netns
 .PHONY: all help tour test faults bench slides test-slides test-picture lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
 
-# A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.)
+# A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.) A page
+# that a lesson shows in a browser is built into its program: .incbin, in the source, names the files.
+source_of  = $(foreach c,$(sources),$(if $(filter $1,$(call program_of,$c)),$c))
+built_in   = $(if $(wildcard $1*.html),$(wildcard $1*.html $1*.css $1*.js common/*.js))
 .SECONDEXPANSION:
-$(programs): $$(foreach c,$(sources),$$(if $$(filter $$@,$$(call program_of,$$c)),$$c)) bin/common.o $(extra)
+$(programs): $$(call source_of,$$@) $$(call built_in,$$(dir $$(call source_of,$$@))) bin/common.o $(extra)
 	$(compile) -MMD -MP -o $@ $(filter %.c %.o,$^) $(LDFLAGS)
 
 # The small files of common/ become one object file, which is all that a program is linked with.
@@ -117,7 +120,7 @@ test-slides: slides ## look at each slide in a browser; make test reads their te
 	@$(if $(browser),,common/need chromium:chromium)
 	@tests/slow/slides.mjs $(marp) $(browser) bin/slides.html bin/slides.pdf slides/figures bin/pictures
 
-test-picture: ## try the drawing code of common/picture.js, which no lesson uses yet (node, Chromium)
+test-picture: ## try the drawing code of common/picture.js, which lesson 12 uses (node, Chromium)
 	@common/need node:nodejs
 	node --test tests/course/picture.test.mjs
 

@@ -8,9 +8,10 @@
 #   network    a network namespace to itself, so that nobody else's sockets are to be seen in it
 #   netem      a part of the kernel that loses, repeats and delays packets as it is told
 #   strace     strace may look at the calls of a program
+#   curl       the command curl
 # shellcheck shell=bash
 
-place_words=(ipv6 low-ports netem network strace lab)
+place_words=(ipv6 low-ports netem network strace lab curl)
 
 # lacks WORD   is that missing here? If so, REPLY says why, and what to do, in one sentence.
 lacks() {
@@ -49,6 +50,10 @@ lacks() {
             ! strace -qq -o /dev/null true 2>/dev/null || return 1
             REPLY="strace may not look at programs here (for a container, allow it with"
             REPLY+=" --cap-add SYS_PTRACE; else see /proc/sys/kernel/yama/ptrace_scope)"
+            ;;
+        curl)
+            ! command -v curl >/dev/null || return 1
+            REPLY="the command curl is missing here (sudo apt-get install curl)"
             ;;
         *)
             REPLY="there is no such need as '$1'"

@@ -145,6 +145,7 @@ sub plain {
         s/\b\d+ perl\b/N perl/g;
         s/(N perl)(, \1)+/$1/g; # the peers share their sockets
         s/ +/ /g;
+        s/, \d+ bytes$/, N bytes/gm if $s->{program} =~ /^12/; # the numbers in a snapshot
         # How many messages the kernel's memory has room for may be one more or fewer.
         s/^(recvfrom|lost): \d+ messages\K.*/ .../gm, s/^(recvfrom|lost): \K\d+/N/gm
             if $s->{title} =~ /^13.* overfill/;
