@@ -50,7 +50,7 @@ our %errors = (
     mremap => 'ENOMEM', # (brk() tells by its result, and not by an error)
     mmap => 'EAGAIN ENFILE ENOMEM EPERM',
     getrandom => 'EAGAIN EINTR ENOSYS',
-    'munmap mprotect madvise rt_sigaction rt_sigprocmask' => 'EINVAL ENOMEM',
+    'munmap mprotect madvise rt_sigaction rt_sigpending rt_sigprocmask' => 'EINVAL ENOMEM',
     clock_getres => 'EINVAL', # clock_getcpuclockid()
     'brk exit_group exit getpid gettid alarm rt_sigreturn set_robust_list futex uname restart_syscall
         sched_yield clock_gettime gettimeofday time rseq set_tid_address sysinfo' => '',
