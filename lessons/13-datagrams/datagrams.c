@@ -100,14 +100,16 @@ static void say_received(const struct datagram *datagram)
  * with EINTR when the user ends the program. */
 static ssize_t send_datagram(int fd, const char *data, size_t length, const struct endpoint *to)
 {
-    ssize_t n;
-    do
-        n = sendto(fd, data, length, MSG_DONTWAIT, to != NULL ? &to->sa : NULL,
-                   to != NULL ? to->length : 0);
-    while (n < 0 && (errno == EINTR || (errno == EAGAIN && wait_for(fd, POLLOUT))));
-    if (n < 0 && stop_requested())
-        errno = EINTR;
-    return n;
+    for (;;) {
+        ssize_t n = sendto(fd, data, length, MSG_DONTWAIT, to != NULL ? &to->sa : NULL,
+                           to != NULL ? to->length : 0);
+        if (n >= 0 || (errno != EAGAIN && errno != EINTR))
+            return n;
+        if (!wait_for(fd, POLLOUT)) {
+            errno = EINTR;
+            return -1;
+        }
+    }
 }
 
 /* ---- The receiver ---- */
