@@ -9,7 +9,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion
 optimized = $(filter-out -O0,$(filter -O%,$(CFLAGS)))
 HARDENING = -fstack-protector-strong -U_FORTIFY_SOURCE $(if $(optimized),-D_FORTIFY_SOURCE=2)
 # SANITIZE=1: it checks all it can, each access to memory and each operation, and leaks at the end.
-# What it finds ends the program and stands in bin/found.*.
+# What it finds ends the program, and is written to bin/found.*.
 ifdef SANITIZE
 HARDENING = -U_FORTIFY_SOURCE -fno-omit-frame-pointer -fsanitize=address,undefined \
             -fno-sanitize-recover=all
@@ -50,7 +50,7 @@ bin/common/%.o: common/%.c bin/compile | bin/common
 bin/sanitize.o: tests/slow/sanitize.c bin/compile
 	$(compile) -MMD -MP -c -o $@ $<
 
-# The command that compiled what is in bin. When it changes, all is compiled anew.
+# The command that compiled what is in bin. When it changes, everything is compiled again.
 .PHONY: rewritten
 bin/compile: rewritten | bin
 	@echo '$(compile)' | cmp -s - $@ || echo '$(compile)' >$@
@@ -71,13 +71,13 @@ tour-%: all ## play one lesson: make tour-06
 	@common/play $(call page_of,$*)
 
 # Each bats file runs in a network of its own, so that several can run at once; where the machine
-# allows no such thing, one after the other. (Two for each core: they mostly wait.)
+# does not allow that, one after the other. (Two for each core: most of the time they wait.)
 at_once = case $$(common/netns printenv PLAYED_IN 2>&1) in in*) echo "$$((2 * $$(nproc)))";; *) echo 1;; esac
-# After a command: what SANITIZE=1 has found, in a program whose words nobody read, too.
+# After a command: print what SANITIZE=1 has found, even in a program whose output nobody read.
 and_found = ; result=$$?; ! grep -qsE 'ERROR: |runtime error: ' bin/found.* || \
             { cat bin/found.*; rm bin/found.*; exit 1; }; exit $$result
-# The long ones first. What takes minutes, or more tools, is in tests/slow: .ci/run has that.
-long  := $(patsubst %,tests/course/%.bats,pages bad-peers slides command-line play)
+# The long ones first. What takes minutes, or more tools, is in tests/slow: .ci/run runs it.
+long  := $(patsubst %,tests/course/%.bats,pages hints bad-peers slides command-line play)
 tests := $(long) $(filter-out $(long),$(shell ls -r tests/course/*.bats tests/lessons/*.bats))
 test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers built in)
 	@common/need $(needed)
@@ -150,8 +150,8 @@ $(fuzzed): fuzz-%: | bin
 	    -print_final_stats=1 -artifact_prefix=bin/fuzz/$*- bin/fuzz/$*.found tests/slow/fuzz/$*
 
 # The exercises. What the student writes, lessons/06-accept-one/exercise.c, becomes bin/06-exercise;
-# bin/06-exercise.checks is what its checks have said. A source that does not compile is no error
-# here: the checks begin with the compiler's message.
+# bin/06-exercise.checks is what its checks have said. A source that does not compile is not an
+# error here: the checks begin with the compiler's message.
 exercises   := $(foreach e,$(wildcard lessons/*/exercise.c),$(basename $(call program_of,$e)))
 for_checks  := $(wildcard tests/exercises/*[!0-9].* tests/exercises/check tests/lib/*)
 check_tools := bats:bats ip:iproute2 ss:iproute2 perl:perl-base

@@ -1,4 +1,4 @@
-/* 04-ports-in-use: who has which port?
+/* 04-ports-in-use: which program has which port?
  *
  * Run:       bin/04-ports-in-use             the sockets of this machine
  *            bin/04-ports-in-use 6666        those with port 6666 at one end
@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What one look shows. */
+/* What the kernel shows at one moment. */
 struct table {
     struct sockets sockets;
     struct socket_owners owners;
@@ -37,8 +37,8 @@ int main(int argc, char **argv)
     struct command_option options[] = {{.name = "--watch"}, {.name = NULL}};
     const char *operand = read_arguments(
         argc, argv,
-        "Lists the TCP and UDP sockets of this machine; with PORT, those that have\n"
-        "it at either end. --watch: again whenever it changes (^C ends this); + is new.",
+        "Lists the TCP and UDP sockets of this machine; with PORT, those that have this\n"
+        "port on either side. --watch: again whenever they change, until ^C; + is new.",
         options, "PORT");
     long port = operand != NULL ? parse_number(operand, "port", 1, 65535) : 0;
     catch_stop_signals();
@@ -107,7 +107,8 @@ static struct table read_table(long port)
 
 /* ---- Showing them ---- */
 
-/* A program may give itself any name. An unusual one is quoted, so that it can't look like more. */
+/* A program may give itself any name. An unusual one is quoted, so that it cannot look like
+ * other output. */
 static struct text name_text(const char *name)
 {
     const char *usual = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/+()";
