@@ -91,7 +91,7 @@ static void say_received(const struct datagram *datagram)
     struct text lost = {""};
     if (datagram->kept < datagram->length)
         snprintf(lost.s, sizeof lost.s, "; %zu more are lost", datagram->length - datagram->kept);
-    say("recvfrom: %zu bytes %s from %s%s\n", datagram->kept,
+    say("recvfrom: %s %s from %s%s\n", counted(datagram->kept, "byte").s,
         quoted(datagram->data, datagram->kept).s, endpoint_text(&datagram->from).s, lost.s);
 }
 
@@ -171,7 +171,8 @@ static void send_line(int fd, const char *line, size_t length, const struct endp
         return;
     }
     struct endpoint local = local_endpoint(fd); /* the first sendto() has got it a port */
-    say("sendto: %zd bytes from port %u to %s\n", n, endpoint_port(&local), peer);
+    say("sendto: %s from port %u to %s\n", counted((size_t)n, "byte").s, endpoint_port(&local),
+        peer);
 }
 
 /* Reads what there is of the input, and sends each line, without its newline: a datagram needs no

@@ -337,7 +337,7 @@ raw() {
         receive
         start sender bash -c 'exec bin/13-datagrams "$0" < <(exec yes)' "$at"
         sender=$pid
-        saw sender '^recvfrom: 1 bytes "y" from '
+        saw sender '^recvfrom: 1 byte "y" from '
         kill -"$signal" "$receiver"
         ended "$receiver"
         ((status == 0))
