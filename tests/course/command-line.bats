@@ -11,7 +11,7 @@ setup_file() {
         number=${source#lessons/}
         number=${number%%-*}
         source=${source##*/}
-        [[ $source != exercise.c ]] || continue
+        [[ $source != exercise.c && $source != hunt.c ]] || continue
         source=bin/$number-${source%.c}
         read -r "usage[$source]" < <("$source" --help)
     done

@@ -35,6 +35,7 @@ nothing_noted() {
 }
 
 parts=(Predict Run Investigate Modify Make "When it goes wrong")
+# Where there is a hunt.c, there is a part "Hunt" before the last one.
 
 @test "every lesson has all its files, and a line in README.md" {
     local lesson number file others readme
@@ -81,7 +82,9 @@ parts=(Predict Run Investigate Modify Make "When it goes wrong")
         for line in "${parts[@]}"; do
             [[ $text == *$'\n'"## $line"$'\n'* ]] || note "$page: there is no part \"## $line\""
         done
-        mapfile -t found < <(grep '^## ' "$page")
+        [[ ! -f ${page%README.md}hunt.c || $text =~ $'\n'"## Make"$'\n'.*$'\n'"## Hunt"$'\n'.*$'\n```diff\n' ]] ||
+            note "$page: there is no part \"## Hunt\" after Make, with the answer as a diff"
+        mapfile -t found < <(grep '^## ' "$page" | grep -vx '## Hunt')
         for line in "${found[@]}"; do
             [[ $order == *"$line, "* ]] || note "$page: \"$line\" is not a part of a page"
         done
