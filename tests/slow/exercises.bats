@@ -271,7 +271,7 @@ C
     }
     echo 'int main(void) { return 0; }' >"$exercise"
     start watch "${plain[@]}" TERM=dumb script -qec "make -s -C $course watch-06 CFLAGS=-O0" /dev/null
-    saw watch '0 of 3 work'
+    saw watch '^0 of 3 checks work'
     cp tests/solutions/06.c "$exercise"
     saw watch ': exercise 06 is done'
 }
