@@ -161,7 +161,7 @@ overfilled() {
     cat "$log/overfill"
     ((lost > 500 && lost < 1000))
     diff - <(tail -n 2 "$log/overfill") <<END
-recvfrom: $((1000 - lost)) messages; $((1000 - lost)) of them are the first $((1000 - lost)) that were sent
+recvfrom: $((1000 - lost)) messages, the first ones that were sent
 lost: $lost messages; the kernel has counted $lost
 END
 }
