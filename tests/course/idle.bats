@@ -1,6 +1,6 @@
 # A program that waits takes no processor time, in whatever state it waits: a busy loop does the same
 # on the screen. Oracle: the kernel's count of the time that each process has run.
-# shellcheck disable=SC2154,SC2016 # log, pid, at: helpers.bash sets them; the scripts in quotes are Perl's
+# shellcheck disable=SC2154,SC2016,SC2030,SC2031 # log, pid, at: helpers.bash sets them; the scripts in quotes are Perl's
 load ../lib/helpers
 load ../lib/peers
 
