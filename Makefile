@@ -161,7 +161,7 @@ $(fuzzed): fuzz-%: | bin
 exercises   := $(foreach e,$(wildcard lessons/*/exercise.c),$(basename $(call program_of,$e)))
 for_checks  := $(wildcard tests/exercises/*[!0-9].* tests/exercises/check tests/lib/*)
 check_tools := bats:bats ip:iproute2 ss:iproute2 perl:perl-base
-scripts     += tests/exercises/check tests/exercises/progress \
+scripts     += tests/exercises/check tests/exercises/progress tests/exercises/report \
                tests/solutions/run
 
 bin/%-exercise: $$(wildcard lessons/$$*-*/exercise.c) bin/checkers.o bin/common.o
@@ -196,11 +196,21 @@ progress: ## which exercises are done, and where to go on
 progress-%: bin/%-exercise.checks
 	@tests/exercises/progress $*
 
+report: progress ## the same for programs: bin/progress.json, and bin/progress.xml (JUnit)
+	@common/need jq:jq
+	@tests/exercises/report
+
+watch-%: ## check an exercise again whenever you save its file: make watch-06 (^C ends it)
+	@common/need entr:entr $(check_tools)
+	@echo $(call exercise_of,$*) | entr -rc $(MAKE) --no-print-directory -s exercise-$*
+
+exercise_of = $(or $(wildcard lessons/$1-*/exercise.c),$(error There is no exercise $1: make help))
+
 solutions: bin/common.o ## check the checks: solutions pass them, near-misses and starter code fail
 	@common/need $(check_tools) clang:clang
 	@compile='$(compile)' checkers='$(checkers) -no-pie' at_once=$$($(at_once)) tests/solutions/run
 
-.PHONY: progress solutions
+.PHONY: progress report solutions
 .PRECIOUS: bin/%-exercise bin/%-exercise.checks
 
 clean: ## remove what make has built

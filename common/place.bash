@@ -6,11 +6,12 @@
 #   lab        the PCs of common/lab
 #   low-ports  ports below 1024 need privilege
 #   network    a network namespace to itself, so that nobody else's sockets are to be seen in it
+#   netem      a part of the kernel that loses, repeats and delays packets as it is told
 #   strace     strace may look at the calls of a program
 #   curl       the command curl
 # shellcheck shell=bash
 
-place_words=(ipv6 low-ports network strace lab curl)
+place_words=(ipv6 low-ports netem network strace lab curl)
 
 # lacks WORD   is that missing here? If so, REPLY says why, and what to do, in one sentence.
 lacks() {
@@ -31,6 +32,13 @@ lacks() {
             ((limit != 1024)) || return 1
             REPLY="the first port that needs no privilege is $limit here, and not 1024 (for a container,"
             REPLY+=" change it with --sysctl net.ipv4.ip_unprivileged_port_start=1024)"
+            ;;
+        netem)
+            ! lacks network || return 0
+            ! unshare --net tc qdisc add dev lo root netem 2>/dev/null || return 1 # as root
+            ! unshare --user --map-root-user --net tc qdisc add dev lo root netem 2>/dev/null || return 1
+            REPLY="this kernel cannot lose or delay packets for us, it has no netem (try: sudo modprobe"
+            REPLY+=" sch_netem)"
             ;;
         network)
             [[ ${PLAYED_IN-} != in* ]] || return 1

@@ -387,6 +387,8 @@ nothing_is_left() {
         case $word in
             ipv6) "$project/bin/02-bind" '[::1]:0' </dev/null ;;
             low-ports) [[ $("$project/bin/02-bind" 127.0.0.1:0 </dev/null) == *" below 1024 "* ]] ;;
+            netem) [[ $("$project/common/lab" run A bash -c 'tc qdisc add dev eth1 root netem loss 1% &&
+                tc qdisc show dev eth1') == *netem* ]] ;;
             network) "$netns" true && namespaces_or_skip ;;
             strace) [[ $(strace -c true 2>&1) == *execve* ]] ;;
             lab) [[ $("$project/common/lab" run A ip address) == *192.168.0.101* ]] ;;
