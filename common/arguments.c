@@ -30,6 +30,14 @@ void usage_error(const char *format, ...)
     exit(2);
 }
 
+/* Adds " [WORD]" to the usage; on one more line where its line would be longer than 80 columns. */
+static void add_to_usage(const char *word)
+{
+    const char *line = strrchr(usage, '\n') != NULL ? strrchr(usage, '\n') + 1 : usage;
+    size_t used = strlen(usage), length = strlen(line) + strlen(word) + 3;
+    snprintf(usage + used, sizeof usage - used, "%s [%s]", length > 80 ? "\n      " : "", word);
+}
+
 const char *read_arguments(int argc, char **argv, const char *about, struct command_option *options,
                            const char *operand)
 {
@@ -49,11 +57,11 @@ const char *read_arguments(int argc, char **argv, const char *about, struct comm
 
     if (options == NULL)
         options = none;
-    size_t used = (size_t)snprintf(usage, sizeof usage, "usage: %s", program);
-    for (struct command_option *o = options; o->name != NULL && used < sizeof usage; o++)
-        used += (size_t)snprintf(usage + used, sizeof usage - used, " [%s]", o->name);
-    if (operand != NULL && used < sizeof usage)
-        snprintf(usage + used, sizeof usage - used, " [%s]", operand);
+    snprintf(usage, sizeof usage, "usage: %s", program);
+    for (struct command_option *o = options; o->name != NULL; o++)
+        add_to_usage(o->name);
+    if (operand != NULL)
+        add_to_usage(operand);
 
     const char *found = NULL;
     for (int i = 1; i < argc; i++) {
