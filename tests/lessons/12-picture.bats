@@ -20,12 +20,13 @@ compared() {
             if (defined $1 || defined $2) { $pid = $1 // "-" }
             else { push @pictured, join(" ", $pid, $3 // "-", $6, $7, $8, $4, $5) . "\n" } }
         my %long = ("ESTAB" => "ESTABLISHED", "UNCONN" => "CLOSE");
-        for (`ss -Htanp`) {
-            my ($state, $recv, $send, $local, $peer) = split;
+        for (`ss -Htuanp`) {
+            my ($protocol, $state, $recv, $send, $local, $peer) = split;
             ($state = $long{$state} // $state) =~ s/-/_/g;
             $state =~ s/WAIT_([12])/WAIT$1/;
             $peer = "none" if $peer =~ /:\*$/;
             $send = 0 if $state eq "LISTEN";
+            $state = "UDP" if $protocol eq "udp";
             my @owners = /pid=(\d+),fd=(\d+)/g;
             push @owners, "-", "-" if !@owners;
             while (my ($pid, $fd) = splice @owners, 0, 2) {
@@ -100,6 +101,46 @@ agrees() {
     ended "$pid"
     agrees
     grep -qE "^- - FIN_WAIT2 .* $AT$" "$log/pictured"
+}
+
+@test "13: UDP sockets, beside TCP at the same port; neither is taken for the other" {
+    needs network # (two ports of others have to be free)
+    export AT=127.0.0.1:$((port + 6))
+    start echo bin/06-accept-one "$AT"
+    saw echo '^listen'
+    start receiver bin/13-datagrams --receiver "$AT"
+    receiver=$pid
+    saw receiver '^bind'
+    start fixed bin/13-datagrams --connect "$AT"
+    saw fixed '^connect'
+    start client bin/05-connect "$AT"
+    saw client '^connect'
+    saw echo '^accept'
+    agrees
+    (($(grep -c ' UDP ' "$log/pictured") == 2))
+    (($(grep -c ' ESTABLISHED ' "$log/pictured") == 2))
+    grep -qE "^$receiver 3 UDP 0 0 $AT none$" "$log/pictured"
+    kill -STOP "$receiver"
+    cue fixed hello
+    saw fixed '^sendto'
+    agrees
+    grep -qE "^$receiver 3 UDP [1-9][0-9]* 0 $AT none$" "$log/pictured"
+    # Of others: a UDP socket, and a TCP connection that is at the two endpoints of a UDP socket of ours.
+    from=$(sed -nE 's/^connect: (.*) -> .*/\1/p' "$log/fixed")
+    kill "$pid" "${started[1]}" # 05, and 06: now others may listen
+    ended "${started[1]}"
+    peer udp 'my $s = datagrams($ARGV[0]); print "bound\n"; cue()' "127.0.0.1:$((port + 7))"
+    peer tcp 'my $s = accepted(); print "accepted\n"; cue()'
+    saw tcp '^listening'
+    peer other 'my $s = owner($ARGV[0]); connect $s, (Peer::unbound())[1] or die "connect: $!"; cue()' "$from"
+    saw tcp '^accepted'
+    saw udp '^bound'
+    compared
+    (($(grep -c ' UDP ' "$log/pictured") == 2))
+    run ! grep "$from" <(grep ' ESTABLISHED ' "$log/pictured")
+    agrees '?all'
+    grep -qE " ESTABLISHED 0 0 $AT $from$" "$log/pictured"
+    AT=127.0.0.1:$((port + 7)) agrees '?all'
 }
 
 @test "programs of others are not shown, unless they are connected; with ?all they are" {

@@ -292,24 +292,29 @@ raw() {
 }
 
 @test "nobody reads what the receiver prints: it goes on answering, and INT and TERM end it" {
-    mkfifo "$log/pipe"
+    # (Both at once: for the first line without room a program waits a second.)
     for signal in INT TERM; do
-        exec {pipe}<>"$log/pipe"
+        mkfifo "$log/pipe-$signal"
+        exec {pipe}<>"$log/pipe-$signal"
         # shellcheck disable=SC2016 # for the shell inside
-        start receiver bash -c 'exec "$@" >"$0"' "$log/pipe" bin/13-datagrams --receiver "$at"
-        receiver=$pid
+        start "receiver-$signal" bash -c 'exec "$@" >"$0"' "$log/pipe-$signal" \
+            bin/13-datagrams --receiver "$at"
+        receivers+=("$signal $pid")
         bound() { [[ -n $(ss -Huan "src $at") ]]; }
         eventually bound
         # (F_SETPIPE_SZ: the pipe has room for 4096 bytes, which is less than 100 lines.)
-        peer sender 'use Socket; my ($s, $to) = Peer::unbound($ARGV[0], SOCK_DGRAM);
+        peer "sender-$signal" 'use Socket; my ($s, $to) = Peer::unbound($ARGV[0], SOCK_DGRAM);
             open my $pipe, "+<", $ARGV[1] or die; fcntl $pipe, 1031, 4096 or die "F_SETPIPE_SZ: $!";
             for (1 .. 300) { send $s, "hello", 0, $to; recv $s, my $got, 100, 0 } print "answered\n"' \
-            "$at" "$log/pipe"
-        saw sender '^answered'
-        kill -"$signal" "$receiver"
-        ended "$receiver"
+            "$at" "$log/pipe-$signal"
+        at=127.0.0.1:$((port + 1))
+    done
+    saw sender-INT '^answered'
+    saw sender-TERM '^answered'
+    for receiver in "${receivers[@]}"; do
+        kill -"${receiver% *}" "${receiver#* }"
+        ended "${receiver#* }"
         ((status == 0))
-        exec {pipe}<&-
     done
 }
 
