@@ -386,8 +386,8 @@ static bool is_owned_by_the_course(const struct socket_owners *owners, unsigned 
     return owner != NULL;
 }
 
-/* Selects the sockets of the course's programs, and of TCP those that no program has any more or yet, and
- * those at the other ends. Returns false when there is no memory. */
+/* Selects the sockets of the course's programs, and of TCP those that no program has any more or
+ * yet, and those at the other ends. Returns false when there is no memory. */
 static bool select_sockets(struct machines *machines)
 {
     for (int round = 0; round < 3; round++) {
