@@ -30,7 +30,7 @@ needed     := $(shown) bats:bats jq:jq perl:perl-base
 scripts    := .ci/run common/place.bash $(addprefix common/,lab play bench netns need) tests/lib/run \
               tests/slow/broken $(wildcard tests/*/*.bats tests/*/*.bash)
 
-.PHONY: all help tour test faults bench slides test-slides test-picture lint clean
+.PHONY: all help tour test faults bench figures slides test-slides test-picture lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
 
 # A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.)
@@ -102,10 +102,14 @@ marp     = bin/marp-4.5.1
 browser  = $(firstword $(shell bash -c 'type -P chromium chromium-browser google-chrome'))
 build    = $(marp)/node_modules/.bin/marp --no-stdin -c slides/marp.config.mjs slides/slides.md
 
+figures: ## make the figures of slides and pages, slides/figures/*.svg, from slides/figures/*.json
+	@common/need node:nodejs
+	@node slides/figures.mjs
+
 slides: $(marp)/node_modules/.bin/marp ## build bin/slides.html, and with a browser bin/slides.pdf
 	@rm -f bin/slides.pdf
 	@$(build) --output bin/slides.html
-	@$(if $(browser),$(build) --browser chrome --browser-path $(browser) --output bin/slides.pdf,\
+	@$(if $(browser),$(build) --browser chrome --browser-path $(browser) --pdf-outlines --pdf-outlines.pages=false --output bin/slides.pdf,\
 	    echo "No PDF: that takes a browser. On Debian: sudo apt-get install -y chromium")
 
 $(marp)/node_modules/.bin/marp:

@@ -6,10 +6,11 @@
 #   lab        the PCs of common/lab
 #   low-ports  ports below 1024 need privilege
 #   network    a network namespace to itself, so that nobody else's sockets are to be seen in it
+#   netstat    the older tool netstat is installed
 #   strace     strace may look at the calls of a program
 # shellcheck shell=bash
 
-place_words=(ipv6 low-ports network strace lab)
+place_words=(ipv6 low-ports netstat network strace lab)
 
 # lacks WORD   is that missing here? If so, REPLY says why, and what to do, in one sentence.
 lacks() {
@@ -30,6 +31,10 @@ lacks() {
             ((limit != 1024)) || return 1
             REPLY="the first port that needs no privilege is $limit here, and not 1024 (for a container,"
             REPLY+=" change it with --sysctl net.ipv4.ip_unprivileged_port_start=1024)"
+            ;;
+        netstat)
+            [[ -z $(type -P netstat) ]] || return 1
+            REPLY="there is no netstat here (sudo apt-get install -y net-tools)"
             ;;
         network)
             [[ ${PLAYED_IN-} != in* ]] || return 1
