@@ -74,7 +74,7 @@ at_once = case $$(common/netns printenv PLAYED_IN 2>&1) in in*) echo "$$((2 * $$
 and_found = ; result=$$?; ! grep -qsE 'ERROR: |runtime error: ' bin/found.* || \
             { cat bin/found.*; rm bin/found.*; exit 1; }; exit $$result
 # The long ones first. What takes minutes, or more tools, is in tests/slow: .ci/run has that.
-long  := $(patsubst %,tests/course/%.bats,pages slides lab bad-peers exercises play)
+long  := $(patsubst %,tests/course/%.bats,pages bad-peers slides command-line play)
 tests := $(long) $(filter-out $(long),$(shell ls -r tests/course/*.bats tests/lessons/*.bats))
 test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers built in)
 	@common/need $(needed)

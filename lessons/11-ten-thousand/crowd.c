@@ -26,7 +26,7 @@
 enum {
     MESSAGE = 64,  /* bytes */
     AT_ONCE = 100, /* so many clients connect at the same time: fewer than a server's backlog */
-    PATIENCE = 5,  /* when no client at all has had an answer for so many seconds, we give up */
+    PATIENCE = 20, /* when no client at all has had an answer for so many seconds, we give up */
 };
 
 /* One client. */
