@@ -30,12 +30,15 @@ needed     := $(shown) bats:bats jq:jq perl:perl-base
 scripts    := .ci/run common/place.bash $(addprefix common/,lab play bench netns need) tests/lib/run \
               tests/slow/broken $(wildcard tests/*/*.bats tests/*/*.bash)
 
-.PHONY: all help tour test faults bench figures slides test-slides test-picture lint clean
+.PHONY: all help tour test faults bench figures record slides test-slides test-picture lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
 
-# A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.)
+# A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.) A page
+# that a lesson shows in a browser is built into its program: .incbin, in the source, names the files.
+source_of  = $(foreach c,$(sources),$(if $(filter $1,$(call program_of,$c)),$c))
+built_in   = $(if $(wildcard $1*.html),$(wildcard $1*.html $1*.css $1*.js common/*.js))
 .SECONDEXPANSION:
-$(programs): $$(foreach c,$(sources),$$(if $$(filter $$@,$$(call program_of,$$c)),$$c)) bin/common.o $(extra)
+$(programs): $$(call source_of,$$@) $$(call built_in,$$(dir $$(call source_of,$$@))) bin/common.o $(extra)
 	$(compile) -MMD -MP -o $@ $(filter %.c %.o,$^) $(LDFLAGS)
 
 # The small files of common/ become one object file, which is all that a program is linked with.
@@ -106,6 +109,13 @@ figures: ## make the figures of slides and pages, slides/figures/*.svg, from sli
 	@common/need node:nodejs
 	@node slides/figures.mjs
 
+# In a network of its own, where the lab and 12-picture see no other programs. (bash is process 1
+# there, and waits for what others leave behind.)
+record = common/netns bash -c 'node slides/record.mjs $$1; exit $$?' record
+record: all ## run what the figures show, and write what the kernel says into slides/figures/*.json
+	@common/need node:nodejs
+	@$(record)
+
 slides: $(marp)/node_modules/.bin/marp ## build bin/slides.html, and with a browser bin/slides.pdf
 	@rm -f bin/slides.pdf
 	@$(build) --output bin/slides.html
@@ -117,8 +127,9 @@ $(marp)/node_modules/.bin/marp:
 	npm install --prefix $(marp) --no-save --no-package-lock --no-audit --no-fund --ignore-scripts \
 	    @marp-team/marp-cli@$(lastword $(subst -, ,$(marp)))
 
-test-slides: slides ## look at each slide in a browser; make test reads their text
+test-slides: all slides ## look at each slide in a browser; make test reads their text
 	@$(if $(browser),,common/need chromium:chromium)
+	@$(record) --check
 	@tests/slow/slides.mjs $(marp) $(browser) bin/slides.html bin/slides.pdf slides/figures bin/pictures
 
 test-picture: ## try the drawing code of common/picture.js, which no lesson uses yet (node, Chromium)

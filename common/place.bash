@@ -6,11 +6,12 @@
 #   lab        the PCs of common/lab
 #   low-ports  ports below 1024 need privilege
 #   network    a network namespace to itself, so that nobody else's sockets are to be seen in it
-#   netstat    the older tool netstat is installed
 #   strace     strace may look at the calls of a program
+#   curl       the command curl
+#   netstat    the command netstat
 # shellcheck shell=bash
 
-place_words=(ipv6 low-ports netstat network strace lab)
+place_words=(ipv6 low-ports network strace lab curl netstat)
 
 # lacks WORD   is that missing here? If so, REPLY says why, and what to do, in one sentence.
 lacks() {
@@ -46,6 +47,10 @@ lacks() {
             ! strace -qq -o /dev/null true 2>/dev/null || return 1
             REPLY="strace may not look at programs here (for a container, allow it with"
             REPLY+=" --cap-add SYS_PTRACE; else see /proc/sys/kernel/yama/ptrace_scope)"
+            ;;
+        curl)
+            ! command -v curl >/dev/null || return 1
+            REPLY="the command curl is missing here (sudo apt-get install curl)"
             ;;
         *)
             REPLY="there is no such need as '$1'"

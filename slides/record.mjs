@@ -18,30 +18,21 @@ const started = [] // programs, in the order in which they were started
 // Starts a program, and waits for the line that says that it has done what it is there for.
 function start(pc, command, line, { pid, port } = {}) {
   const words = pc ? ['common/lab', 'run', pc, ...command.split(' ')] : command.split(' ')
-  const child = spawn(words[0], words.slice(1), { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(words[0], words.slice(1), { stdio: 'pipe' })
   const program = { child, pc, pid, port, name: words.at(pc ? 3 : 0).split('/').pop(), said: '' }
   started.push(program)
   return new Promise((resolve, reject) => {
     const late = setTimeout(() => reject(new Error(`${command}: no line "${line}" in time`)), patience)
-    program.saw = (text) => eventually(() => program.said.includes(text), `${command}: "${text}"`)
-    child.stdout.on('data', (data) => {
+    const hear = (data) => {
       program.said += data
       if (!program.said.includes(line)) return
       clearTimeout(late)
       resolve(program)
-    })
+    }
+    child.stdout.on('data', hear)
+    child.stderr.on('data', hear)
     child.on('error', reject)
   })
-}
-
-async function eventually(isSo, what) {
-  const end = Date.now() + patience
-  for (;;) {
-    const result = await isSo()
-    if (result) return result
-    if (Date.now() > end) throw new Error(`not in time: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 30))
-  }
 }
 
 async function stopAll() {
@@ -74,11 +65,13 @@ function asInDeck(snapshot, like) {
     }
   }
   const endpoint = (text) => ports.get(text) ?? text
-  const socket = ({ fd, local, peer, state, recv_q, send_q }) => ({ fd, local: endpoint(local), peer: endpoint(peer), state, recv_q, send_q })
+  const socket = ({ fd, local, peer, state, recv_q, send_q }) => ({
+    ...(fd === undefined ? {} : { fd }), local: endpoint(local), peer: endpoint(peer), state, recv_q, send_q,
+  })
   const machines = like.machines.map(({ name, addresses }) => {
     const machine = snapshot.machines.find((m) => m.name === name) ?? { addresses, programs: [], orphans: [] }
-    const missing = addresses.filter((a) => !machine.addresses.includes(a))
-    if (missing.length) throw new Error(`${name} does not have the address ${missing}`)
+    const missing = addresses.filter((a) => a !== '127.0.0.1' && !machine.addresses.includes(a))
+    if (missing.length) throw new Error(`${name} does not have the address ${missing}, but ${machine.addresses}`)
     const programs = machine.programs
       .filter((p) => pids.has(p.pid))
       .map((p) => ({ pid: pids.get(p.pid), name: p.name, sockets: p.sockets.map(socket) }))
@@ -148,10 +141,13 @@ export function pretty(value, indent = '') {
 if (process.argv[1] === new URL(import.meta.url).pathname) {
   const check = process.argv.includes('--check')
   let differing = 0
-  const lab = spawn('common/lab', ['up'], { stdio: ['ignore', 'ignore', 'inherit'] })
-  await new Promise((resolve) => lab.on('exit', resolve))
+  const lab = async (word) => {
+    const child = spawn('common/lab', [word], { stdio: ['ignore', 'ignore', 'inherit'] })
+    await new Promise((resolve) => child.on('exit', resolve))
+  }
   try {
     for (const [name, scene] of Object.entries(SCENES)) {
+      await lab('up') // a new one each time: nothing of the last scene is in TIME_WAIT
       const path = new URL(`${name}.json`, folder)
       const file = JSON.parse(readFileSync(path))
       await start(null, `bin/12-picture ${PICTURE}`, PICTURE)
@@ -168,20 +164,22 @@ if (process.argv[1] === new URL(import.meta.url).pathname) {
         } while (Date.now() < end)
         if (JSON.stringify(seen) !== JSON.stringify(frame.snapshot)) {
           ++differing
-          console.log(`${figure}: the kernel says ${JSON.stringify(seen)}`)
-          console.log(`${figure}: the figure has  ${JSON.stringify(frame.snapshot)}`)
+          const [old, now] = [frame.snapshot, seen].map((s) => JSON.stringify(s).split(/(?<=\}),/))
+          console.log(`${figure}: the kernel tells something else than slides/figures/${name}.json`)
+          for (const part of now.filter((p) => !old.includes(p))) console.log(`  the kernel: ${part}`)
+          for (const part of old.filter((p) => !now.includes(p))) console.log(`  the figure: ${part}`)
         }
         frame.snapshot = seen
         frame.source = 'recorded'
         delete frame.why
       })
       await stopAll()
+      await lab('down')
       if (!check) writeFileSync(path, `${pretty(file)}\n`)
     }
   } finally {
     await stopAll()
-    const down = spawn('common/lab', ['down'], { stdio: 'ignore' })
-    await new Promise((resolve) => down.on('exit', resolve))
+    await lab('down')
   }
   process.exitCode = check && differing ? 1 : 0
 }
