@@ -304,17 +304,30 @@ report('there are no errors of scripts', errors)
 report('nothing is fetched from elsewhere', [...fetched])
 await browser.close()
 
-// A PDF keeps its objects in compressed streams; each page is one of /Type /Page.
-const file = readFileSync(pdf)
-let objects = file.toString('latin1')
-for (const match of objects.matchAll(/<<([^<>]*\/ObjStm[^<>]*)>>\s*stream\r?\n/g)) {
-  const start = match.index + match[0].length
-  const length = Number(match[1].match(/\/Length (\d+)/)[1])
-  objects += inflateSync(file.subarray(start, start + length)).toString('latin1')
+// A PDF keeps its objects in compressed streams; each page is one of /Type /Page, and each line of the
+// outline has a /Title, which the document has one of, too.
+function readPdf(path) {
+  const file = readFileSync(path)
+  let objects = file.toString('latin1')
+  for (const match of objects.matchAll(/<<([^<>]*\/ObjStm[^<>]*)>>\s*stream\r?\n/g)) {
+    const start = match.index + match[0].length
+    const length = Number(match[1].match(/\/Length (\d+)/)[1])
+    objects += inflateSync(file.subarray(start, start + length)).toString('latin1')
+  }
+  const count = (pattern) => objects.match(pattern)?.length ?? 0
+  return { pages: count(/\/Type\s*\/Page\b/g), outline: count(/\/Title\b/g) - 1 }
 }
-const pages = objects.match(/\/Type\s*\/Page\b/g)?.length ?? 0
-const missing = pages === slides ? [] : [`${pages} pages for ${slides} slides`]
-report('the PDF has a page for each slide', missing)
+const printed = readPdf(pdf)
+const missing = printed.pages === slides ? [] : [`${printed.pages} pages for ${slides} slides`]
+if (printed.outline < slides) missing.push(`its outline has ${printed.outline} lines for ${slides} slides`)
+report('the PDF has a page and a line in its outline for each slide', missing)
+const handout = readPdf(pdf.replace('slides.pdf', 'handout.pdf'))
+const short = handout.pages * 5 >= slides && handout.pages < slides / 2 && handout.outline >= slides
+report('the handout has some slides on each page, and all in its outline', short ? [] : [JSON.stringify(handout)])
+const book = readPdf(pdf.replace('slides.pdf', 'book.pdf'))
+const lessons = readdirSync('lessons').filter((name) => /^\d\d-/.test(name)).length
+const bound = book.pages > 3 * lessons && book.outline > 6 * lessons
+report('the book has pages of all lessons, and an outline', bound ? [] : [`${JSON.stringify(book)}, ${lessons} lessons`])
 
 console.log(`1..${tests}`)
 process.exitCode = failures > 0 ? 1 : 0
