@@ -292,6 +292,18 @@ function addMap(state, tokens, html) {
     })
     return `<ol class="map">${rows.join('')}</ol>`
   }
+  // The appendix begins with a list of what is in it.
+  const titles = []
+  tokens.forEach((token, i) => {
+    if (token.type === 'marpit_slide_open') inside = token
+    if (token.type !== 'heading_open' || has(inside, 'part')) return
+    titles.push({ slide: slides.indexOf(inside), title: tokens[i + 1].content.replace(/^Not quite: ([a-z]?)/, (_, first) => first.toUpperCase()) })
+  })
+  const following = (slide) => {
+    const later = titles.filter((t) => t.slide > slides.indexOf(slide))
+    return `<ul class="exceptions">${later.map((t) => `<li>${markdownInline(t.title)}</li>`).join('')}</ul>`
+  }
+  const markdownInline = (text) => escape(text).replace(/`([^`]*)`/g, '<code>$1</code>')
   let n = 0
   let part = null
   let slide = null
@@ -309,6 +321,7 @@ function addMap(state, tokens, html) {
     const where = part && !has(slide, 'plain') ? `<div class="where">${escape(place)}${kind}</div>` : ''
     const done = `<div class="progress" style="width:${((100 * n) / slides.length).toFixed(1)}%"></div>`
     const isMap = has(slide, 'whole-map') || (part?.slide === slide && !part.appendix)
-    return [...(isMap ? [html(state, map(part?.slide === slide ? part : null))] : []), html(state, `<div class="rest"></div>${where}${done}`), token]
+    const isAppendix = part?.slide === slide && part?.appendix
+    return [...(isAppendix ? [html(state, following(slide))] : []), ...(isMap ? [html(state, map(part?.slide === slide ? part : null))] : []), html(state, `<div class="rest"></div>${where}${done}`), token]
   })
 }
