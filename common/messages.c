@@ -142,7 +142,7 @@ static int write_line(int fd, const char *line, size_t length)
     int result = !log_waits && isatty(fd) ? write_within_a_second(fd, line, length)
                                           : write_all(fd, line, length);
     to->in_a_line = result < 0 || !ends;
-    if (result < 0 && errno == EINTR && !stop_requested) {
+    if (result < 0 && errno == EINTR && !stop_requested()) {
         to->left_out = left_out + 1;
         return 0;
     }
@@ -271,7 +271,7 @@ void die(const char *format, ...)
 
 void stop_or_die(const char *format, ...)
 {
-    if (errno == EINTR && stop_requested)
+    if (errno == EINTR && stop_requested())
         exit(0);
     va_list values;
     va_start(values, format);

@@ -57,7 +57,7 @@ int accept_next(int listener)
             break;
     }
     if (fd < 0) {
-        int error = stop_requested ? EINTR : errno; /* local_endpoint() may change errno */
+        int error = stop_requested() ? EINTR : errno; /* local_endpoint() may change errno */
         struct endpoint at = local_endpoint(listener);
         errno = error;
         stop_or_die("accept on %s", endpoint_text(&at).s);

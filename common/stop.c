@@ -5,14 +5,14 @@
 #include <errno.h>
 #include <poll.h>
 
-volatile sig_atomic_t stop_requested;
+static volatile sig_atomic_t stop_signal_came;
 static sigset_t mask_while_waiting;
 const sigset_t *while_waiting;
 
 static void on_stop_signal(int number)
 {
     (void)number;
-    stop_requested = 1;
+    stop_signal_came = 1;
 }
 
 void catch_stop_signals(void)
@@ -32,10 +32,19 @@ void catch_stop_signals(void)
     while_waiting = &mask_while_waiting;
 }
 
+bool stop_requested(void)
+{
+    sigset_t pending;
+    if (while_waiting != NULL && !stop_signal_came && sigpending(&pending) == 0 &&
+        (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1))
+        stop_signal_came = 1;
+    return stop_signal_came;
+}
+
 bool wait_for(int fd, short events)
 {
     struct pollfd pfd = {.fd = fd, .events = events};
-    while (!stop_requested) {
+    while (!stop_requested()) {
         int ready = ppoll(&pfd, 1, NULL, while_waiting);
         if (ready > 0)
             return true;

@@ -44,7 +44,7 @@ int main(int argc, char **argv)
 
     struct table now = read_table(port);
     say_table(&now, NULL);
-    while (options[0].given && !stop_requested) {
+    while (options[0].given && !stop_requested()) {
         /* The kernel does not report changes: we look ten times per second. */
         const struct timespec moment = {.tv_nsec = 100000000};
         ppoll(NULL, 0, &moment, while_waiting);

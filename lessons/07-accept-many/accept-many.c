@@ -91,7 +91,7 @@ int main(int argc, char **argv)
 /* Serves clients until the user ends the server. */
 static void run(const char *where)
 {
-    while (!stop_requested) {
+    while (!stop_requested()) {
         /* 2. Wait for all sockets at once. Out of descriptors, this does not include the listener;
          *    but accept() is tried again when another socket is ready, and after a second. */
         const struct timespec second = {.tv_sec = 1};
@@ -325,7 +325,7 @@ static void drop_client(int fd, int error)
     if (error != 0)
         say("close: fd %d, the client %s has gone: %s (%s)", fd, peer.s, strerror(error),
             errno_name(error).s);
-    else if (stop_requested)
+    else if (stop_requested())
         say("close: fd %d, disconnecting the client %s", fd, peer.s);
     else
         say("close: fd %d, the client %s has finished", fd, peer.s);

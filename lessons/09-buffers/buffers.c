@@ -108,7 +108,7 @@ static void writer(const struct endpoint *at)
     static char bytes[2048];
     long long total = 0;
     int shown = -1;
-    while (!stop_requested) {
+    while (!stop_requested()) {
         ssize_t n = send(fd, bytes, sizeof bytes, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
@@ -128,10 +128,10 @@ static void writer(const struct endpoint *at)
         say_bar("output", bytes_in(fd, SIOCOUTQ), size);
         say("send: Resource temporarily unavailable (EAGAIN), after %lld bytes: waiting\n", total);
         struct pollfd pfd = {.fd = fd, .events = POLLOUT};
-        while (ppoll(&pfd, 1, NULL, while_waiting) < 0 && !stop_requested)
+        while (ppoll(&pfd, 1, NULL, while_waiting) < 0 && !stop_requested())
             if (errno != EINTR)
                 die("poll");
-        if (!stop_requested && (pfd.revents & POLLERR) == 0) /* or send() reports the error */
+        if (!stop_requested() && (pfd.revents & POLLERR) == 0) /* or send() reports the error */
             say("poll: there is room again\n");
     }
     close(fd);
@@ -161,7 +161,7 @@ static void reader(const struct endpoint *at)
     int shown = -1;
     if (room == NULL)
         die("malloc");
-    while (!stop_requested) {
+    while (!stop_requested()) {
         int now = bytes_in(fd, SIOCINQ);
         if (now * 8 / size != shown)
             say_bar("input ", now, size);
@@ -217,7 +217,7 @@ static void reader(const struct endpoint *at)
 
 static void wait_until_received(int fd, int bytes)
 {
-    while (bytes_in(fd, SIOCINQ) < bytes && !stop_requested)
+    while (bytes_in(fd, SIOCINQ) < bytes && !stop_requested())
         pause_for(1);
 }
 

@@ -168,7 +168,7 @@ int main(int argc, char **argv)
             close(crowd.clients[i].fd);
     free(crowd.clients);
     close(crowd.epoll_fd);
-    return stop_requested || (well && crowd.answered == crowd.count) ? 0 : 1;
+    return stop_requested() || (well && crowd.answered == crowd.count) ? 0 : 1;
 }
 
 /* A client needs a descriptor, and a process may have only a limited number. Asks for enough. */
@@ -292,7 +292,7 @@ static void receive(uint32_t i)
     uint64_t when = now();
     if (crowd.talk_until > 0)
         add_message(&crowd.talked, when - client->begun);
-    if (when < crowd.talk_until && !stop_requested) {
+    if (when < crowd.talk_until && !stop_requested()) {
         send_next(i, when);
     } else {
         crowd.answered++;
@@ -337,11 +337,11 @@ static bool run_clients(uint32_t first, uint32_t end, uint32_t at_once, bool (*s
     uint32_t next = first;
     int seconds_without_answer = 0;
     for (;;) {
-        for (; next < end && crowd.pending < at_once && !stop_requested; next++)
+        for (; next < end && crowd.pending < at_once && !stop_requested(); next++)
             if (!start(next))
                 return false;
-        if (crowd.pending == 0 || stop_requested)
-            return !stop_requested;
+        if (crowd.pending == 0 || stop_requested())
+            return !stop_requested();
 
         struct epoll_event events[256];
         int ready = epoll_pwait(crowd.epoll_fd, events, 256, 1000, while_waiting);

@@ -59,7 +59,7 @@ int main(int argc, char **argv)
     at = local_endpoint(listener); /* the kernel chooses, where the port is 0 */
     say("listen: fd %d is %s\n", listener, endpoint_text(&at).s);
 
-    while (!stop_requested) {
+    while (!stop_requested()) {
         int ready[256], count = wait_for_ready(ready, 256);
         bool arrivals = false;
         for (int i = 0; i < count; i++) {

@@ -1,4 +1,5 @@
-# A program that ^Z has stopped keeps its sockets: what the pages of 02, 03 and 06 say about that.
+# A program that ^Z has stopped keeps its sockets: what the pages of 02, 03 and 06 say about that. And
+# one that always has something to do can be ended all the same.
 load ../lib/helpers
 load ../lib/peers
 
@@ -37,4 +38,21 @@ endpoint() {
 
     kill -CONT "$server"
     saw client '^hello$'
+}
+
+# ends SIGNAL PID   the signal ends that program, status 0.
+ends() {
+    kill -"$1" "$2"
+    ended "$2"
+    ((status == 0))
+}
+
+@test "an input that never comes to its end, nor to the end of a line, does not keep INT and TERM out" {
+    for program in 02-bind 03-bind-twice 08-endpoints; do
+        for signal in INT TERM; do
+            start "$program" bash -c 'exec "bin/$0" 127.0.0.1:0 </dev/zero' "$program"
+            saw "$program" Enter
+            ends "$signal" "$pid"
+        done
+    done
 }

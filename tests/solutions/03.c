@@ -23,7 +23,7 @@ int main(int argc, char **argv)
         argc, argv, "Waits until a port is free, takes it, and holds it until Enter or ^C.", NULL,
         "HOST:PORT");
     struct endpoint at = parse_endpoint(where);
-    catch_stop_signals(); /* ^C sets `stop_requested` */
+    catch_stop_signals(); /* ^C sets `stop_requested()` */
 
     int fd = socket(at.sa.sa_family, SOCK_STREAM, 0);
     if (fd < 0)
@@ -38,7 +38,7 @@ int main(int argc, char **argv)
             say("waiting: %s is in use\n", endpoint_text(&at).s);
         told = true;
         pause_a_moment();
-        if (stop_requested)
+        if (stop_requested())
             return 0;
     }
 

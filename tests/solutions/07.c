@@ -37,7 +37,7 @@ int main(int argc, char **argv)
     at = local_endpoint(listener); /* the kernel chooses, where the port is 0 */
     say("listen: fd %d is %s\n", listener, endpoint_text(&at).s);
 
-    while (!stop_requested) {
+    while (!stop_requested()) {
         /* Where let_in() has set it to 0, poll() is not asked for the listener: then we try again
          * after a second, or when a client is ready. */
         bool full = polled[0].events == 0;

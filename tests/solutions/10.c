@@ -36,7 +36,7 @@ int main(int argc, char **argv)
                 continue;
             if (fd < 0)
                 die("accept on %s", endpoint_text(&at).s);
-            if (!serve(fd) && !stop_requested)
+            if (!serve(fd) && !stop_requested())
                 complain(errno, "connection to a client");
             close(fd);
         }
