@@ -138,7 +138,7 @@ test-slides: all slides book ## look at each slide in a browser; make test reads
 	@$(record) --check
 	@tests/slow/slides.mjs $(marp) $(browser) bin/slides.html bin/slides.pdf slides/figures bin/pictures
 
-test-picture: ## try the drawing code of common/picture.js, which no lesson uses yet (node, Chromium)
+test-picture: ## try the drawing code of common/picture.js, which lesson 12 uses (node, Chromium)
 	@common/need node:nodejs
 	node --test tests/course/picture.test.mjs
 

@@ -198,17 +198,19 @@ static int find_machines(struct machines *machines, struct snapshot *snapshot)
         return -1;
     }
     struct dirent *entry;
-    while (has_room && (entry = readdir(folder)) != NULL) {
+    while (has_room && (errno = 0, entry = readdir(folder)) != NULL) {
         machine.pid = strtol(entry->d_name, NULL, 10);
         if (machine.pid > 0 &&
             read_network(entry->d_name, machine.network, sizeof machine.network) &&
             !knows(machines, machine.network) && read_lab_name(entry->d_name, machine.name, 17))
             has_room = add_machine(machines, &machine);
     }
+    int error = has_room ? errno : ENOMEM;
     closedir(folder);
-    if (!has_room) {
-        snprintf(snapshot->problem, sizeof snapshot->problem, "realloc for the machines");
-        errno = ENOMEM;
+    if (error != 0) {
+        snprintf(snapshot->problem, sizeof snapshot->problem, "%s",
+                 has_room ? "readdir /proc" : "realloc for the machines");
+        errno = error;
         return -1;
     }
     qsort(machines->all, machines->count, sizeof machines->all[0], compare_machines);

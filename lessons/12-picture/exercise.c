@@ -46,7 +46,7 @@ int main(int argc, char **argv)
     at = local_endpoint(listener); /* the kernel chooses, where the port is 0 */
     say("listen: fd %d is http://%s/\n", listener, endpoint_text(&at).s);
 
-    while (!stop_requested) {
+    while (!stop_requested()) {
         if (ppoll(polled, (nfds_t)count, NULL, while_waiting) < 0) {
             if (errno != EINTR)
                 die("poll");

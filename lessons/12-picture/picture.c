@@ -56,6 +56,7 @@ static const struct file {
 /* What the server keeps of a client. */
 struct client {
     struct endpoint peer;    /* its length is 0 where no client has this descriptor */
+    struct endpoint local;   /* where it has come to */
     char *in;                /* what has been received and not answered yet; or NULL */
     size_t in_len;           /* at most MOST_OF_A_REQUEST */
     char *out;               /* pending output, for a client that does not read; or NULL */
@@ -141,7 +142,7 @@ int main(int argc, char **argv)
 /* Serves clients until the user ends the server. */
 static void run(const char *where)
 {
-    while (!stop_requested) {
+    while (!stop_requested()) {
         /* 2. Wait for all sockets at once. There is a time to wait only when something is due:
          *    while nobody watches, the server sleeps. */
         int wait = milliseconds_to_wait();
@@ -226,7 +227,7 @@ static void add_client(int fd, const struct endpoint *peer)
         return;
     }
     watch(fd, INPUT);
-    server.clients[fd] = (struct client){.peer = *peer};
+    server.clients[fd] = (struct client){.peer = *peer, .local = local};
     server.client_count++;
     say("accept: fd %d is %s, the client is %s", fd, endpoint_text(&local).s,
         endpoint_text(peer).s);
@@ -557,14 +558,10 @@ static void refuse(int fd, struct request *request, int status)
  * it says which name it means. */
 static bool is_our_name(int fd, struct piece host)
 {
-    struct endpoint local = {.length = 0};
-    socklen_t length = sizeof local.in6;
-    if (getsockname(fd, &local.sa, &length) < 0)
-        return false;
-    local.length = length;
-    unsigned port = endpoint_port(&local);
-    struct text own = endpoint_text(&local),
-                names[] = {{"localhost"}, {"127.0.0.1"}, {"[::1]"}, own};
+    const struct endpoint *local = &server.clients[fd].local;
+    unsigned port = endpoint_port(local);
+    struct text own = endpoint_text(local), names[4] = {{"localhost"}, {"127.0.0.1"}, {"[::1]"}};
+    names[3] = own;
     names[3].s[strrchr(own.s, ':') - own.s] = '\0';
     if (strncmp(own.s, "[::ffff:", 8) == 0) /* an IPv4 address, as an IPv6 socket names it */
         snprintf(names[3].s, sizeof names[3].s, "%.*s", (int)strcspn(own.s + 8, "]"), own.s + 8);
@@ -846,7 +843,7 @@ static void drop_client(int fd, int error)
     if (error != 0)
         say("close: fd %d, the client %s has gone: %s (%s)", fd, peer.s, strerror(error),
             errno_name(error).s);
-    else if (stop_requested)
+    else if (stop_requested())
         say("close: fd %d, disconnecting the client %s", fd, peer.s);
     else
         say("close: fd %d, the client %s has finished", fd, peer.s);

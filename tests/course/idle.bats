@@ -124,3 +124,19 @@ setup() {
     saw 08-endpoints 'Enter'
     they_wait
 }
+
+@test "12: a web server waits, with half a request, with answers that are read, or are not, or are the last" {
+    start picture bin/12-picture 127.0.0.1:0
+    waiting[12 without a client]=$pid
+    for script in 'put($s, "GET / HT")' 'put($s, "$ask"); get($s, 15)' 'put($s, "hello\r\n"); get($s, 15)' \
+        'put($s, $ask x 999); ready($s)'; do
+        ((++n))
+        start "server-$n" bin/12-picture 127.0.0.1:0
+        waiting[12: $script]=$pid
+        endpoint "server-$n"
+        peer "client-$n" 'my $s = connected($ARGV[0]); my $ask = "GET /picture.js HTTP/1.1\r\nHost: $ARGV[0]\r\n\r\n";
+            '"$script"'; print "in\n"; cue()' "$REPLY"
+    done
+    for ((; n > 0; n--)); do saw "client-$n" '^in'; done
+    they_wait
+}

@@ -99,7 +99,7 @@ asks() {
 
 @test "clients that finish, and clients that vanish, are closed; the server goes on" {
     serve
-    asks 'for (1 .. 20) { my $s = connected($ARGV[0]); put($s, request("/")); my $t = connected($ARGV[0]);
+    asks 'for (1 .. 20) { my $s = connected($ARGV[0]); put($s, request("/")); answer($s) if $_ % 2; my $t = connected($ARGV[0]);
         put($t, "GET / HT"); vanish($s); close $t } my $s = connected($ARGV[0]); put($s, request("/")); print answer($s)'
     same "200 TIME" "$output"
     keeps 1 "the server has closed the sockets of all who have gone"

@@ -147,6 +147,11 @@ agrees() {
     (($(wc -l <"$log/pictured") == 3))
     pictured >"$log/pictured" # all but the listener of a program that is not the course's
     grep -v ' LISTEN ' "$log/by-ss" | diff - "$log/pictured"
+    # It ends: what the kernel keeps of its connection is still known to have been the course's.
+    kill "$pid"
+    ended "$pid"
+    left() { pictured | grep -q "^- - FIN_WAIT2 0 0 .* $AT$"; }
+    eventually left
 }
 
 @test "a program called <script>, quotes, a control character and half a character: it is JSON" {
@@ -262,7 +267,7 @@ agrees() {
 
 @test "a request in pieces, byte by byte, is one request; 300 in one piece are 300, in order" {
     perl -Itests/lib -MPeer -e 'alarm 5; my $s = connected();
-        put($s, $_) for split //, "GET /page.css HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n";
+        put($s, $_), select undef, undef, undef, 0.002 for split //, "GET /page.css HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n";
         get($s, 15) eq "HTTP/1.1 200 OK" or die;'
     perl -Itests/lib -MPeer -e 'alarm 5;
         my $all = talk(connected(), join "", map { "GET /$_ HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n" } 1 .. 300);
@@ -337,28 +342,30 @@ agrees() {
     eventually gone
 }
 
-@test "two streams: both get each snapshot; ?all is another; one that is not read loses them, not memory" {
-    request='put($s, "GET $ARGV[0] HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n");'
-    peer one "my \$s = connected(); $request"' while (sysread $s, $_, 1e6) { print }' /events
-    peer all "my \$s = connected(); $request"' while (sysread $s, $_, 1e6) { print }' "/events?all"
-    peer deaf 'my ($s, $address) = Peer::unbound(); setsockopt $s, 1, 8, 4096; connect $s, $address;'"$request"'
-        sysread $s, $_, 100; print "deaf\n"; cue(); get($s)' /events
-    saw one '^data'
-    saw all '^data'
-    saw deaf '^deaf'
-    before=$(memory_of "$server")
+@test "two streams: both get each snapshot, ?all is another; one that is not read loses them, not memory" {
+    request='put($s, "GET $ARGV[0] HTTP/1.1\r\nHost: '"$at"'\r\n\r\n");'
+    ulimit -Sn "$(ulimit -Hn)"
     export AT=127.0.0.1:$((port + 1))
     start echo bin/07-accept-many --quiet "$AT"
     saw echo '^listen'
-    peer changes 'for (1 .. 25) { my @s = map { connected() } 1 .. 60; select undef, undef, undef, 0.04; vanish($_) for @s }
-        print "done\n"'
+    # With 600 connections a snapshot has 150 kB: the buffers of a socket are soon full.
+    peer changes 'my @s = many(600); print "in\n"; cue(); for (1 .. 60) { push @s, connected();
+            select undef, undef, undef, 0.05 } print "done\n"; cue()'
+    saw changes '^in'
+    peer all "my \$s = connected('$at'); $request"' while (sysread $s, $_, 1e6) { print }' "/events?all"
+    peer deaf 'my ($s, $address) = Peer::unbound("'"$at"'"); setsockopt $s, 1, 8, 4096; connect $s, $address;'"$request"'
+        sysread $s, $_, 100; print "deaf\n"; cue(); my ($n, $bytes) = (0, 0);
+        while ((ready($s, 0, 0.5))[0] and my $r = sysread $s, $_, 1e6) { $n++ while /^data:/gm } print "$n\n"' /events
+    peer one "my \$s = connected('$at'); $request"' while (sysread $s, $_, 1e6) { print }' /events
+    saw one '^data' 2
+    before=$(memory_of "$server")
+    cue changes
     saw changes '^done'
-    (($(memory_of "$server") - before <= 100 * 4096))
-    stuck() { ss -Htn "sport = :$port" | awk '$3 > 0 { n++ } END { exit n != 1 }'; }
-    stuck # its Send-Q is not empty
-    saw one '"07-accept-many"' 10
+    (($(memory_of "$server") - before <= 1000000))
     cue deaf
-    run ! grep -q '"perl"' <(grep '^data' "$log/one" | grep -c '^$')
+    saw deaf '^[0-9]+$'
+    (($(tail -n 1 "$log/deaf") < $(grep -c '^data' "$log/one")))
+    grep -q '^data' "$log/all"
 }
 
 @test "nobody watches: the server sleeps, without a time to wait; it does so again after a visit" {
@@ -457,26 +464,4 @@ agrees() {
 ["C","192.168.0.103",["05-connect","ESTABLISHED"]]
 END
     done
-}
-
-@test "10,000 sockets: a look costs more, so it looks less often, and stays under 10 % of a core" {
-    ! grep -q fsanitize bin/compile || skip "with SANITIZE=1 a look costs ten times as much"
-    ulimit -Sn "$(ulimit -Hn)"
-    (($(ulimit -Sn) >= 5000)) || skip "the hard limit of descriptors is $(ulimit -Hn)"
-    export AT=127.0.0.1:$((port + 1))
-    start crowd-server bin/11-ten-thousand --quiet "$AT"
-    saw crowd-server '^listen'
-    start crowd bin/11-crowd --clients 5000 --active 1 --seconds 60 "$AT"
-    saw crowd '^connected: 5000'
-    AT=$at peer watcher 'my $s = connected(); put($s, "GET /events HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n");
-        while (sysread $s, $_, 1e6) { print /"time":/g ? "some\n" : "" }'
-    cpu() { awk '{ print $14 + $15 }' "/proc/$server/stat"; } # in ticks: 100 a second
-    saw watcher some
-    read -r from _ </proc/uptime
-    before=$(cpu)
-    saw watcher some 3
-    read -r to _ </proc/uptime
-    after=$(cpu)
-    echo "ticks: $((after - before)) in $from to $to"
-    awk -v t="$((after - before))" -v from="$from" -v to="$to" 'BEGIN { exit !(t <= 3 + 10 * (to - from)) }'
 }

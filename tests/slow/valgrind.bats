@@ -132,6 +132,20 @@ work_of() {
             kill "$tried"
             clean 0
             ;;
+        12-picture)
+            try "bin/$1" "$at"
+            saw program '^open'
+            # One has its answers, one was reset, one has half a request, two watch until the end.
+            peer clients 'my $ask = "HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n"; my @s = map { connected() } 1 .. 6;
+                put($s[0], "GET / ${ask}GET /snapshot ${ask}GET /nothing $ask"); finish($s[0]); get($s[0]);
+                put($s[1], "GET /picture.js $ask" x 9); vanish($s[1]); put($s[2], "GET / HT");
+                put($s[3], "GET /events $ask"); put($s[4], "GET /events?all $ask");
+                put($s[5], "hello\n"); get($s[5]); close $s[5];
+                get($s[3], 600); get($s[4], 600); print "all in\n"; cue()'
+            saw clients '^all in'
+            kill "$tried"
+            clean 0
+            ;;
         *)
             echo "$1 is not tried: tell here what it can do"
             return 1

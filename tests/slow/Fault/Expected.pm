@@ -78,6 +78,7 @@ my %called = (sendto => 'send', sendmsg => 'send', recvfrom => 'recv', recvmsg =
 # without   it goes on, and does not know something; the rule says why
 # shows     it goes on, and what it shows is another answer: the error's name, or what the rule says
 # tells     it shows it, or it ends: where one shape of call stands for several
+# misses    12: it says why it cannot look at the sockets, and goes on
 # never     this call cannot have this error: it is not tried
 #
 # The first rule that fits is taken; where none does, the program ends. A rule has, beside the
@@ -92,7 +93,8 @@ our @rules = (
     ['', '^(mmap|mremap|getrandom)', '', 'goes on', 'malloc() has more than one way to memory'],
     ['', '^ioctl \S+ TCGETS', '', 'goes on', 'then it is no terminal, as in this run'],
     ['^11-crowd', '^(?!close).*/proc', '^(?!EINTR|EAGAIN)', 'without', 'see below'],
-    ['', '^(newfstatat|fstat) </proc>( |$)', '', 'ends', 'opendir() asks', 'opendir /proc'],
+    ['^(?!12)', '^(newfstatat|fstat) </proc>( |$)', '', 'ends', 'opendir() asks', 'opendir /proc'],
+    ['^12', '^(newfstatat|fstat) </proc//?(net|sys|comm|environ)', '', 'without', 'the same, where the lines vary'],
     ['', '^(newfstatat|fstat) </proc//?(net|sys|comm)', '', 'goes on', 'fopen() asks for the best size of a buffer'],
     ['01', '^(sendto|recvmsg) ', 'ECONNRE|ENOTCONN', 'never', 'a netlink socket has no peer'],
     ['01', '^(sendto|recvmsg) ', 'EINTR', 'goes on', 'getifaddrs() makes the call again'],
@@ -155,18 +157,29 @@ our @rules = (
 
     # Servers.
     ['^0[36789]|^1', '^accept', 'ECONNABORTED', 'goes on', 'one client has given up'],
-    ['^(07|11-ten)', '^(fcntl|getsockname) <socket>', '', 'ends, then loses', 'the listener; one client'],
+    ['^(07|11-ten|12)', '^(fcntl|getsockname) <socket>', '', 'ends, then loses', 'the listener; one client'],
     ['^06', '^sendto', 'EAGAIN', 'goes on', 'wait_for() says when'],
     ['^11-ten', '^epoll_ctl .*_ADD', 'EEXIST', 'never', 'watch() takes it as: _MOD; see pieces'],
     ['^11-ten', '^epoll_ctl .*_ADD', '', 'ends, then loses', 'the listener; one client'],
     ['^11-ten.* full', '^epoll_ctl .*_MOD', '', 'ends', 'that is the listener'],
     ['^11-ten', '^epoll_ctl .*_MOD', '', 'loses', 'that client only'],
-    ['^(07|11-ten)', '^accept', 'EMFILE|ENFILE|ENOBUFS|ENOMEM', 'says', 'the others are served on'],
-    ['^(07|11-ten)', '^accept', 'EINVAL|EOPNOTSUPP', 'ends', 'this is no listener'],
-    ['^(07|11-ten)', '^accept', '', 'goes on', 'this client has gone, others come (accept(2))'],
-    ['^(07|11-ten)', '^(recvfrom|sendto)', 'EAGAIN', 'goes on', 'not yet: poll() says when'],
+    ['^(07|11-ten|12)', '^accept', 'EMFILE|ENFILE|ENOBUFS|ENOMEM', 'says', 'the others are served on'],
+    ['^(07|11-ten|12)', '^accept', 'EINVAL|EOPNOTSUPP', 'ends', 'this is no listener'],
+    ['^(07|11-ten|12)', '^accept', '', 'goes on', 'this client has gone, others come (accept(2))'],
+    ['^(07|11-ten|12)', '^(recvfrom|sendto)', 'EAGAIN', 'goes on', 'not yet: poll() says when'],
     ['^(07|11)-.* quiet', '^(recvfrom|sendto)', '', 'loses, quietly', 'that client only'],
-    ['^(07|11-ten)', '^(recvfrom|sendto)', '', 'loses', 'that client only'],
+    ['^(07|11-ten|12)', '^(recvfrom|sendto)', '', 'loses', 'that client only'],
+
+    ['^12', '^shutdown', '', 'loses', 'that client only, which has its answer'],
+    ['^12', '^openat AT "/proc/net/tcp6"', 'ENOENT', 'without', 'a kernel without IPv6'],
+    ['^12', '/proc//?net/(fib_trie|if_inet6)|/proc//ns|/comm|environ', '', 'without', 'an address or a name, which it does not know then'],
+    ['^12', '^read </proc//net/tcp', '', 'misses', '', 'read /proc/net/tcp6?'],
+    ['^12', '^openat AT "/proc//fd"|^(newfstatat|fstat) </proc//fd>', 'EMFILE|ENFILE|ENOMEM', 'misses', '', 'opendir /proc/\d+/fd'],
+    ['^12', '^getdents64 .*/proc//', 'ENOENT', 'without', 'the process has ended'],
+    ['^12', '^getdents64', '', 'misses', '', 'readdir /proc\S*'],
+    ['^12', '/proc//(fd|comm)|^readlink', '', 'without', 'it has ended, or is not ours to look at'],
+    ['^12', '^openat AT "/proc"|^(newfstatat|fstat) </proc>', '', 'misses', '', 'opendir /proc'],
+    ['^12', '/proc/net', '', 'misses', '', '(open|read) /proc/net/tcp6?'],
 
     # The crowd.
     ['^11-crowd (talk|moved)', '^connect', 'EADDRNOTAVAIL', 'shows', 'others come from 127.0.0.2',
@@ -245,6 +258,10 @@ sub wrong {
         return "it does not show \"$what\"" if $now <= $then || @complaints > @before;
         return;
     };
+    my $misses = sub {
+        return "status $is->{status}, not 0" if $is->{status} != 0;
+        return grep({ /$about$expected$failed$/ } @complaints) == 1 ? undef : 'it does not say once what failed';
+    };
     my $without = $is->{status} == 0 && @complaints == @before ? undef : 'it ends';
     for ($case->{expected}) {
         return $goes_on->() if /^goes on/;
@@ -255,6 +272,7 @@ sub wrong {
         return $without if /^without/;
         return $says->() && $ends->() && $without if /^ends or says/;
         return $says->() if /^says/;
+        return $misses->() if /^misses/;
         return $ends->();
     }
 }

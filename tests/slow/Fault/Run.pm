@@ -144,6 +144,7 @@ sub plain {
         s/\b\d+ perl\b/N perl/g;
         s/(N perl)(, \1)+/$1/g; # the peers share their sockets
         s/ +/ /g;
+        s/, \d+ bytes$/, N bytes/gm if $s->{program} =~ /^12/; # the numbers in a snapshot
         if ($s->{program} eq '11-crowd') { # how many, how fast: a matter of time
             s/^(talked|rate|latency)\K: .*//gm;
             s/^(cost|memory): .*\n//gm;

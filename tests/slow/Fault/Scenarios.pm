@@ -85,6 +85,37 @@ sub serve { # a server for 11-crowd: it gives what it gets, and takes its time f
         }
     }
 }
+sub browsers { # three clients of a web server; the last answer of each is the last one there
+    my %s;
+    my $try = sub { my ($name, $do) = @_; eval { $do->(); 1 } or ($s{$name} = undef) };
+    my $ask = "GET /page.css HTTP/1.1\r\nHost: $at\r\n";
+    for my $name (qw(one two three)) {
+        $try->($name, sub { $s{$name} = arrive(); put($s{$name}, "$ask\r\n");
+            get($s{$name}, 15) eq 'HTTP/1.1 200 OK' or die });
+    }
+    for my $name (qw(one two three)) {
+        my $s = $s{$name} or next;
+        $try->($name, sub { put($s, "${ask}Connection: close\r\n\r\n"); my $all = get($s);
+            close $s; $all =~ /^Connection: close/m or die });
+    }
+    print defined $s{$_} ? "served\n" : "lost\n" for qw(one two three);
+    said('^close: ', 3);
+    kill TERM => $program;
+}
+
+sub watch { # one looks at the sockets, and one watches them
+    my $once = arrive();
+    my $ask = "HTTP/1.1\r\nHost: $at\r\n\r\n";
+    eval { put($once, "GET /snapshot $ask"); get($once, 13) =~ m{^HTTP/1.1 (200|503) } or die };
+    my $watcher = arrive();
+    eval { put($watcher, "GET /events?all $ask"); get($watcher, 15) eq 'HTTP/1.1 200 OK' or die };
+    said('^request: .*events');
+    my $got = '';
+    eval { while ($got !~ /\]\}\n\n/) { (ready($watcher, 0, 1))[0] or last; sysread $watcher, $got, 65536, length $got or last } };
+    kill TERM => $program;
+    until_it_ends(); # and keeps the connections until then
+}
+
 my $messages = '^(recvfrom|sendto|epoll_)';
 my $servers = '^(ioctl|readlink|getdents)|/proc'; # what 11-crowd asks of all processes
 
@@ -187,6 +218,13 @@ our %scenarios = (
         full => {args => ['AT'], peer => \&three, library => 'full', calls => '_MOD'},
         quiet => {args => ['--quiet', '--share-port', '[::1]:PORT'], at => '[::1]:PORT',
             peer => sub { three('quiet') }},
+    },
+    '12-picture' => {
+        three => {args => ['AT'], peer => \&browsers},
+        six => {args => ['[::1]:PORT'], at => '[::1]:PORT', peer => \&browsers, calls => '^(socket|bind|accept|getsockname)'},
+        pieces => {args => ['AT'], peer => \&browsers, library => 'send', calls => '^sendto'},
+        watch => {varies => 1, first => '.', bytes => '', args => ['AT'], peer => \&watch,
+            calls => '/proc|^getdents|^readlink|^clock|^m'},
     },
 );
 
