@@ -6,8 +6,8 @@ load ../lib/accounts
 deck=slides/slides.md
 
 # slides SCRIPT   runs the Perl script for each slide. $n is its number; $head its title, $class,
-# $footer, $notes what their names say, $code the transcripts, $show how they are shown, $words all
-# other text; $optional: is it for a longer lecture?
+# $footer, $notes what their names say, @kinds the lines that begin its blocks, $code the transcripts,
+# $show how they are shown, $words all other text; $optional: is it for a longer lecture?
 slides() {
     perl -0777 -ne '
         s/\A---\n.*?\n---\n//s;
@@ -20,6 +20,7 @@ slides() {
             $optional = $class =~ /optional/;
             ($footer) = /_footer: "(.*?)"/;
             s/<!--.*?-->//gs;
+            @kinds = grep { defined } map { /^```(.*)$/ ? $1 : undef } split /\n/;
             $code = join "", /^```console.*?\n(.*?)^```$/gms;
             $show = join "", /^```show\n(.*?)^```$/gms;
             s/^```.*?^```$//gms;
@@ -113,6 +114,7 @@ claims() {
             !/^.(\^|\?|>\s*$|\| \.\.\.$)/ && !grep { index($line, $_) >= 0 } @hide
         } split /\n/, $code;
         wrong scalar(@lines) . " lines" if @lines > 11;
+        wrong "an unknown block, $_" for grep { !/^(console.*|show|code .*|cards|)$/ } @kinds;
         wrong "no line is marked as the key" if $code && $show !~ /^key: /m;
         wrong "no notes" if $notes !~ /^\s*(Time: .*\n\n)?Say: .{20}/;
         wrong "nothing to run" if $footer && $notes !~ /^(Run|Look)\b.*: /m;
