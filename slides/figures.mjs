@@ -10,13 +10,16 @@
 //             `why` says why nothing could be recorded).
 //   drawing   the name of a function below, and what it needs: for what no socket shows.
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
-import { CSS, FONT_SIZE, draw, el, path, rect, serialize, text, textWidth } from '../common/picture.js'
+
+// Some versions of node take a file for a module only if its name ends in .mjs; a browser does not.
+const picture = readFileSync(new URL('../common/picture.js', import.meta.url)).toString('base64')
+const { CSS, FONT_SIZE, draw, el, path, rect, serialize, text } = await import(`data:text/javascript;base64,${picture}`)
 
 const folder = new URL('figures/', import.meta.url)
 const WIDTH = 1280
 
-// The CSS that the drawings here have besides that of common/picture.js.
-export const MORE_CSS = `.picture .fill.solid{fill-opacity:1}
+// The CSS of all figures: that of common/picture.js, and what the drawings here have besides.
+export const FIGURES_CSS = `${CSS}.picture .fill.solid{fill-opacity:1}
 .picture .warn{fill:var(--mark);font-weight:bold}
 .picture .stop{fill:none;stroke:var(--mark);stroke-width:6}
 .picture .arrow{fill:none;stroke:var(--ink);stroke-width:4}
@@ -247,7 +250,7 @@ function drawing(file, frame) {
     },
     el('title', { id: `${frame.figure}-title` }, frame.title),
     el('desc', { id: `${frame.figure}-desc` }, frame.says),
-    el('style', {}, CSS + MORE_CSS),
+    el('style', {}, FIGURES_CSS),
     rect(0, 0, WIDTH, height, 'page'),
     parts
   )

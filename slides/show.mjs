@@ -3,12 +3,10 @@
 // CONTRIBUTING.md has the notation. What does not fit (a key line that the transcript does not have,
 // a line of code that the lesson does not have) ends the build with an error.
 import { readFileSync } from 'node:fs'
-import { CSS } from '../common/picture.js'
-import { MORE_CSS } from './figures.mjs'
+import { FIGURES_CSS } from './figures.mjs'
 
 const top = new URL('..', import.meta.url)
 const escape = (text) => text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c])
-const CHARACTER = 28 * 0.602 // a letter of a terminal, in pixels
 
 // --- Transcripts -----------------------------------------------------------------------------------
 
@@ -224,7 +222,7 @@ const SCRIPT = `(() => {
     try { localStorage.setItem(key, theme) } catch { /* it is for this window only */ }
   })
 })()`
-const PAGE_CSS = `${CSS}${MORE_CSS}
+const PAGE_CSS = `${FIGURES_CSS}
 svg.picture{font:28px "DejaVu Sans Mono","Liberation Mono",Menlo,Consolas,monospace}
 html[data-theme="dark"] section{color-scheme:dark!important}
 html[data-theme="light"] section{color-scheme:light!important}`
