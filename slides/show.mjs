@@ -26,17 +26,17 @@ function readTranscript(content) {
 //   key: TEXT                the lines with this text are on a band
 //   rows: A / B C            which panes are beside each other: A alone, below it B and C
 //   hide: TEXT               the lines with this text are left out
-//   table: one | two         the lines of terminal A are rows of a table with these headings
+//   table C: one | two       the lines of terminal C (A, unless told) are rows of a table with these headings
 //   command => shown         how a command is shown; unless told, without its "| grep ..." and the like
 function readShow(content) {
   const show = { names: {}, key: [], hide: [], table: null, rows: null, commands: {} }
   for (const line of content.split('\n').filter(Boolean)) {
-    const [, word, value] = line.match(/^([A-Za-z]+): (.*)$/) ?? []
+    const [, word, of, value] = line.match(/^([A-Za-z]+)(?: ([A-Z]))?: (.*)$/) ?? []
     const [, command, shown] = line.match(/^(.*?) => (.*)$/) ?? []
     if (command) show.commands[command] = shown
     else if (word === 'key' || word === 'hide') show[word].push(value)
     else if (word === 'rows') show.rows = value.split(' / ').map((row) => row.split(' '))
-    else if (word === 'table') show.table = value.split(' | ')
+    else if (word === 'table') Object.assign(show, { table: value.split(' | '), tableOf: of ?? 'A' })
     else if (/^[A-Z]$/.test(word)) show.names[word] = value
     else throw new Error(`show: I do not know "${line}"`)
   }
@@ -137,7 +137,11 @@ function tableOf(lines, show) {
 function transcript(info, content, showContent, room) {
   const show = readShow(showContent ?? '')
   const lines = shownLines(content, show)
-  if (show.table) return tableOf(lines, show)
+  if (show.table) {
+    const others = lines.filter((line) => line.terminal !== show.tableOf)
+    const rows = tableOf(lines.filter((line) => line.terminal === show.tableOf), show)
+    return [...panes(others, show, /\blab\b/.test(info), 0), rows].join('\n')
+  }
   return panes(lines, show, /\blab\b/.test(info), room).join('\n')
 }
 
