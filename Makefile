@@ -8,11 +8,13 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion
 # What the compiler can check while a program runs. (glibc's part of it needs an optimizing one.)
 optimized = $(filter-out -O0,$(filter -O%,$(CFLAGS)))
 HARDENING = -fstack-protector-strong -U_FORTIFY_SOURCE $(if $(optimized),-D_FORTIFY_SOURCE=2)
-# SANITIZE=1: it checks all it can, each access to memory and each operation, and leaks at the end.
-# What it finds ends the program and stands in bin/found.*.
-ifdef SANITIZE
-HARDENING = -U_FORTIFY_SOURCE -fno-omit-frame-pointer -fsanitize=address,undefined \
+# The compiler's checkers look at each access to memory and each operation, and end the program when
+# something is wrong. The exercises have them, where the compiler has them; and with SANITIZE=1 all
+# programs: then memory that is not freed is found as well, and what is found is in bin/found.*.
+checkers  = -U_FORTIFY_SOURCE -fno-omit-frame-pointer -fsanitize=address,undefined \
             -fno-sanitize-recover=all
+ifdef SANITIZE
+HARDENING = $(checkers)
 extra    := bin/sanitize.o
 checks   := exitcode=99:log_path="$(CURDIR)/bin/found"
 export ASAN_OPTIONS := $(checks):detect_stack_use_after_return=1
@@ -50,7 +52,7 @@ bin/common/%.o: common/%.c bin/compile | bin/common
 bin/sanitize.o: tests/slow/sanitize.c bin/compile
 	$(compile) -MMD -MP -c -o $@ $<
 
-# The command that compiled what is in bin. When it changes, all is compiled anew.
+# The command that compiled what is in bin. When it changes, everything is compiled again.
 .PHONY: rewritten
 bin/compile: rewritten | bin
 	@echo '$(compile)' | cmp -s - $@ || echo '$(compile)' >$@
@@ -71,13 +73,13 @@ tour-%: all ## play one lesson: make tour-06
 	@common/play $(call page_of,$*)
 
 # Each bats file runs in a network of its own, so that several can run at once; where the machine
-# allows no such thing, one after the other. (Two for each core: they mostly wait.)
+# does not allow that, one after the other. (Two for each core: most of the time they wait.)
 at_once = case $$(common/netns printenv PLAYED_IN 2>&1) in in*) echo "$$((2 * $$(nproc)))";; *) echo 1;; esac
-# After a command: what SANITIZE=1 has found, in a program whose words nobody read, too.
+# After a command: print what SANITIZE=1 has found, even in a program whose output nobody read.
 and_found = ; result=$$?; ! grep -qsE 'ERROR: |runtime error: ' bin/found.* || \
             { cat bin/found.*; rm bin/found.*; exit 1; }; exit $$result
-# The long ones first. What takes minutes, or more tools, is in tests/slow: .ci/run has that.
-long  := $(patsubst %,tests/course/%.bats,pages bad-peers slides command-line play)
+# The long ones first. What takes minutes, or more tools, is in tests/slow: .ci/run runs it.
+long  := $(patsubst %,tests/course/%.bats,pages hints bad-peers slides command-line play)
 tests := $(long) $(filter-out $(long),$(shell ls -r tests/course/*.bats tests/lessons/*.bats))
 test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers built in)
 	@common/need $(needed)
@@ -142,14 +144,15 @@ test-picture: ## try the drawing code of common/picture.js, which lesson 12 uses
 	@common/need node:nodejs
 	node --test tests/course/picture.test.mjs
 
+linted := $(wildcard common/*.c lessons/*/*.c tests/slow/*.c tests/solutions/*.c tests/exercises/*.c)
 lint: ## look for mistakes in C and shell sources (clang-format, clang-tidy, cppcheck, shellcheck)
 	@common/need clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck \
 	    shellcheck:shellcheck
-	clang-format --dry-run --Werror common/*.[ch] lessons/*/*.c tests/slow/*.c tests/slow/*/*.c tests/solutions/*.c
+	clang-format --dry-run --Werror $(linted) common/*.h tests/slow/*/*.c
 	cppcheck --quiet --std=c11 --enable=warning,style,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem --error-exitcode=1 --force \
-	    -D_Noreturn='__attribute__((noreturn))' -Icommon common lessons tests/solutions
-	printf '%s\n' common/*.c lessons/*/*.c tests/slow/*.c tests/solutions/*.c | xargs -P "$$(nproc)" -I % \
+	    -D_Noreturn='__attribute__((noreturn))' -Icommon common lessons tests/solutions tests/exercises
+	printf '%s\n' $(linted) | xargs -P "$$(nproc)" -I % \
 	    clang-tidy --quiet % -- -std=c17 -D_POSIX_C_SOURCE=200809L -Icommon 2>/dev/null
 	shellcheck --exclude=SC2034,SC2154 $(scripts) # variables cross files here: `load helpers`
 
@@ -168,36 +171,50 @@ $(fuzzed): fuzz-%: | bin
 	    -print_final_stats=1 -artifact_prefix=bin/fuzz/$*- bin/fuzz/$*.found tests/slow/fuzz/$*
 
 # The exercises. What the student writes, lessons/06-accept-one/exercise.c, becomes bin/06-exercise;
-# bin/06-exercise.checks is what its checks have said. A source that does not compile is no error
-# here: the checks begin with the compiler's message.
+# bin/06-exercise.checks is what its checks have said. A source that does not compile is not an
+# error here: the checks begin with the compiler's message. It is compiled with the compiler's
+# checkers, or without them if that fails. (-no-pie: at a random address some versions fail.)
 exercises   := $(foreach e,$(wildcard lessons/*/exercise.c),$(basename $(call program_of,$e)))
 for_checks  := $(wildcard tests/exercises/*[!0-9].* tests/exercises/check tests/lib/*)
 check_tools := bats:bats ip:iproute2 ss:iproute2 perl:perl-base
 scripts     += tests/exercises/check tests/exercises/progress \
                tests/solutions/run
 
-bin/%-exercise: $$(wildcard lessons/$$*-*/exercise.c) bin/common.o
+bin/%-exercise: $$(wildcard lessons/$$*-*/exercise.c) bin/checkers.o bin/common.o
 	@rm -f $@
-	@$(compile) -MMD -MP -o $@ $(filter %.c %.o,$^) $(LDFLAGS) 2>$@.compiler || true
+	@for with in '$(checkers) -no-pie' ''; do \
+	    $(compile) $$with -MMD -MP -o $@ $(filter %.c %.o,$^) $(LDFLAGS) 2>$@.compiler && break; done; true
+
+bin/checkers.o: tests/exercises/checkers.c bin/compile
+	@$(compile) -c -o $@ $<
 
 bin/%-exercise.checks: bin/%-exercise tests/exercises/%.bats $(for_checks)
 	@tests/exercises/check $* >/dev/null || true
 
+# (1: something does not work yet. That is no failure of make, which would only add an error of its own.)
 exercise-%: bin/%-exercise ## what works of your exercise: make exercise-06
 	@common/need $(check_tools)
-	@tests/exercises/check $*
+	@tests/exercises/check $* || [ $$? = 1 ]
 
 check-%: exercise-% ## the same, by its other name
 	@:
 
+hunt-%: all ## is the mistake in a lesson's hunt.c mended? make hunt-07
+	@common/need $(check_tools)
+	@tests/exercises/check hunt-$* || [ $$? = 1 ]
+
 progress: ## which exercises are done, and where to go on
 	@common/need $(check_tools)
-	@$(MAKE) --no-print-directory -s -k -j "$$($(at_once))" $(exercises:=.checks)
+	@echo "Checking what has changed since the last time. This may take a minute:"
+	@$(MAKE) --no-print-directory -s -k -j "$$($(at_once))" $(exercises:bin/%-exercise=progress-%)
 	@tests/exercises/progress
 
-solutions: bin/common.o ## check the checks: solutions pass them, near-misses and empty exercises fail
+progress-%: bin/%-exercise.checks
+	@tests/exercises/progress $*
+
+solutions: bin/common.o ## check the checks: solutions pass them, near-misses and starter code fail
 	@common/need $(check_tools) clang:clang
-	@compile='$(compile)' at_once=$$($(at_once)) tests/solutions/run
+	@compile='$(compile)' checkers='$(checkers) -no-pie' at_once=$$($(at_once)) tests/solutions/run
 
 .PHONY: progress solutions
 .PRECIOUS: bin/%-exercise bin/%-exercise.checks

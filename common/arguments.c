@@ -91,7 +91,7 @@ long parse_number(const char *text, const char *what, long least, long most)
     errno = 0;
     long number = strtol(text, NULL, 10);
     if (digits == 0 || text[digits] != '\0' || errno != 0 || number < least || number > most)
-        usage_error("%s is not a %s: that is a number from %ld to %ld",
-                    quoted(text, strlen(text)).s, what, least, most);
+        usage_error("%s is not a %s from %ld to %ld", quoted(text, strlen(text)).s, what, least,
+                    most);
     return number;
 }

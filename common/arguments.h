@@ -14,11 +14,11 @@ struct command_option {
 };
 
 /* Reads the command line: any of the options (an array that ends with a NULL name; NULL for none)
- * and at most one operand ("HOST:PORT", as it is to be named in the usage line; NULL for none).
- * `about` is the sentence that --help prints. To be called first: it also makes sure that
+ * and at most one operand ("HOST:PORT", as the usage line names it; NULL for none).
+ * `about` is the sentence that --help prints. Call it first: it also makes sure that
  * descriptors 0, 1 and 2 are open, so that no socket becomes the program's stdout.
- * Returns the operand, or NULL where there was none. Ends the program with status 0 after --help,
- * with status 2 when the command line is wrong, with status 1 when stdout is closed. */
+ * Returns the operand, or NULL if there was none. Ends the program with status 0 after --help,
+ * with status 2 if the command line is wrong, with status 1 if stdout is closed. */
 const char *read_arguments(int argc, char **argv, const char *about, struct command_option *options,
                            const char *operand);
 
@@ -26,11 +26,11 @@ const char *read_arguments(int argc, char **argv, const char *about, struct comm
  * line, both on stderr, and ends the program with status 2. */
 _Noreturn void usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Returns the whole number that `text` is, from `least` to `most`. All of it has to be digits:
- * "80x", " 80", "-1" and "" are usage errors that name the number as `what` ("port"). */
+/* Returns the number in `text`, from `least` to `most`. All of the text has to be digits:
+ * "80x", " 80", "-1" and "" are usage errors, which call the number `what` ("port"). */
 long parse_number(const char *text, const char *what, long least, long most);
 
-/* The program's name, as it stands in front of each message: "06-accept-one". "?" before
+/* The name of the program, with which each message begins: "06-accept-one". "?" before
  * read_arguments(). */
 const char *program_name(void);
 

@@ -1,7 +1,7 @@
 /* common.h - what several lessons share.
  *
- * A lesson writes out the calls that it introduces. What an earlier lesson has taught stands here,
- * under a name that says what it does. All of it is for programs with one thread. */
+ * A lesson writes out the calls that it introduces. What an earlier lesson has taught is here,
+ * under a name that says what it does. It is for programs with one thread. */
 #ifndef COMMON_H
 #define COMMON_H
 

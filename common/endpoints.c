@@ -26,9 +26,9 @@ char *split_endpoint(const char *text, uint16_t *port)
     const char *bracket = strrchr(text, ']');
     struct text what = quoted(text, strlen(text));
     if (text[0] == '[' && bracket == NULL)
-        usage_error("%s has a [ and no ]: write [HOST]:PORT", what.s);
+        usage_error("%s has a [ but no ]: write [HOST]:PORT", what.s);
     if (colon == NULL || (bracket != NULL && colon < bracket))
-        usage_error("%s has no port: write HOST:PORT, for example %s", what.s, DEFAULT_ENDPOINT);
+        usage_error("%s has no port, as in %s", what.s, DEFAULT_ENDPOINT);
 
     const char *host = text;
     size_t length = (size_t)(colon - text);
@@ -36,10 +36,10 @@ char *split_endpoint(const char *text, uint16_t *port)
         host++;
         length -= 2;
     } else if (strcspn(text, "[]:") != length) {
-        usage_error("%s is not HOST:PORT: an IPv6 address needs brackets, [::1]:6666", what.s);
+        usage_error("%s is not HOST:PORT or [IPv6]:PORT", what.s);
     }
     if (length == 0)
-        usage_error("%s has no host: write HOST:PORT, for example %s", what.s, DEFAULT_ENDPOINT);
+        usage_error("%s has no host, as in %s", what.s, DEFAULT_ENDPOINT);
     *port = (uint16_t)parse_number(colon + 1, "port", 0, 65535);
     char *copy = strndup(host, length);
     if (copy == NULL)
@@ -67,7 +67,7 @@ struct endpoint parse_endpoint(const char *text)
         if (scope != NULL)
             at.in6.sin6_scope_id = interface_number(scope);
     } else {
-        usage_error("%s is not an IP address: write 127.0.0.1, for example, or [::1]", what.s);
+        usage_error("%s is not an IP address (127.0.0.1, [::1])", what.s);
     }
     free(host);
     return at;

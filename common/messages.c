@@ -16,7 +16,8 @@ bool log_waits = true;
 
 /* ---- Writing, and reading stdin ---- */
 
-/* Waits so long for room to write, or until a signal comes. Returns whether there is room. */
+/* Waits for room to write, for this time at most, or until a signal comes. Returns whether there is
+ * room. */
 static bool has_room(int fd, int milliseconds)
 {
     struct pollfd pfd = {.fd = fd, .events = POLLOUT};
@@ -30,8 +31,8 @@ static volatile sig_atomic_t write_took_too_long;
 
 int write_all(int fd, const void *data, size_t length)
 {
-    /* send() has MSG_NOSIGNAL to keep the signal SIGPIPE away (lesson 06), write() has nothing like
-     * it: so the signal is ignored as long as this takes. */
+    /* MSG_NOSIGNAL keeps the signal SIGPIPE away from send() (lesson 06). write() does not have
+     * such a flag, so the signal is ignored during this call. */
     struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
     sigemptyset(&ignore.sa_mask);
     sigaction(SIGPIPE, &ignore, &before);
@@ -43,8 +44,8 @@ int write_all(int fd, const void *data, size_t length)
             error = EINTR;
             break;
         }
-        /* A pipe that has room takes 4096 bytes at once. A terminal may take a part and wait with
-         * the rest: ^C is let in there. */
+        /* A pipe that has room takes 4096 bytes at once. A terminal may take a part and wait before
+         * it takes the rest: ^C is let in there. */
         sigset_t blocked;
         size_t piece = while_waiting != NULL && length > 4096 ? 4096 : length;
         if (while_waiting != NULL)
@@ -86,7 +87,7 @@ void wait_for_enter(void)
         die("read stdin");
 }
 
-/* ---- What is said ---- */
+/* ---- Printing ---- */
 
 static void on_alarm(int number)
 {
@@ -111,12 +112,12 @@ static int write_within_a_second(int fd, const char *line, size_t length)
 }
 
 /* Writes a line, or a piece of one, to stdout or stderr, or leaves it out (see log_waits). Returns
- * as write_all(). */
+ * what write_all() returns. */
 static int write_line(int fd, const char *line, size_t length)
 {
     static struct {
         unsigned left_out; /* lines, since the last one that was written */
-        bool leaves_out;   /* the beginning of this line: so the rest of it as well */
+        bool leaves_out;   /* the beginning of this line, and so the rest of it */
         bool in_a_line;    /* what was written last is not the end of a line */
     } outputs[STDERR_FILENO + 1], *to;
     to = &outputs[fd];
@@ -126,12 +127,12 @@ static int write_line(int fd, const char *line, size_t length)
         to->leaves_out = !ends;
         return 0;
     }
-    /* What was left out goes in front of the line, in one write: a small pipe has room for one. */
+    /* How many were left out is written with the line: a small pipe has room for one write. */
     char both[1200];
     unsigned left_out = to->left_out;
     if (left_out > 0) {
-        int n = snprintf(both, sizeof both, "%s(%u line%s left out here: nobody read this)\n",
-                         to->in_a_line ? "\n" : "", left_out, left_out == 1 ? "" : "s");
+        int n = snprintf(both, sizeof both, "%s(%s left out here: nobody read this)\n",
+                         to->in_a_line ? "\n" : "", counted(left_out, "line").s);
         if ((size_t)n + length <= sizeof both) {
             memcpy(both + n, line, length);
             line = both;
@@ -151,7 +152,7 @@ static int write_line(int fd, const char *line, size_t length)
 
 void say(const char *format, ...)
 {
-    /* No malloc() for a usual line: a server goes on where there is no memory. */
+    /* No malloc() for a usual line: a server goes on even if there is no memory. */
     char usual[1024], *line = usual;
     va_list values, again;
     va_start(values, format);
@@ -202,33 +203,34 @@ struct text errno_name(int error)
     return text;
 }
 
-/* What a learner can do about an error that has one usual reason in these lessons. To another call
- * the same error means something else: `call` is what a message begins with, "bind %s". */
+/* What a learner can try, or NULL. The same error can mean something else for another call: `call`
+ * is what a message begins with, "bind %s". A hint has to be true whatever the reason is:
+ * tests/course/hints.bats makes each of them happen, for each reason that we know. */
 static const char *what_to_try(const char *call, int error)
 {
     bool is_bind = strncmp(call, "bind", 4) == 0, is_listen = strncmp(call, "listen", 6) == 0;
     if (is_bind && error == EACCES)
-        return "low ports need privilege: take a port from the limit on that bin/02-bind shows";
+        return "a port that needs no privilege: bin/02-bind shows the lowest one";
     if ((is_bind || is_listen) && error == EADDRINUSE)
-        return "take another port, or end the program that has it: `ss -tanp` shows it if it "
-               "listens";
+        return "another port. What has this one? `ss -tanp` shows a program: end it.\n"
+               "  TIME-WAIT or FIN-WAIT-2: wait a minute. No program: it is another user's.\n"
+               "  No line, or UNCONN: a program that has bound the port and does not listen.";
     if (is_bind && error == EADDRNOTAVAIL)
-        return "no interface of this machine has that address: bin/01-interfaces lists them";
+        return "an address of this machine: bin/01-interfaces lists them";
     if (is_bind && error == EINVAL)
-        return "a socket is bound once; an address that begins with fe80 needs its interface, "
-               "[fe80::1%eth0]:6666";
+        return "bind a socket only once, with an address of its own IP version;\n"
+               "  an address that begins with fe80 needs its interface: [fe80::1%eth0]:6666.";
     if (strncmp(call, "socket", 6) == 0 && error == EAFNOSUPPORT)
-        return "this machine has no IPv6: take an IPv4 address";
+        return "an IPv4 address: this machine may have no IPv6";
     if (error == EAFNOSUPPORT)
-        return "socket(), and the address's sa_family, have to name the same IP version";
+        return "an address of the IP version that socket() was called with";
     if (error == EMFILE)
-        return "`ulimit -Sn 4096` before you start it allows 4096 descriptors; `ulimit -Hn` shows "
-               "the most";
+        return "`ulimit -Sn N`, then start it again. N can be as high as `ulimit -Hn`.";
     return NULL;
 }
 
 /* Prints a line on stderr: the program's name and the text; with an errno value (not 0) what it
- * means, and on a second line what to try. */
+ * means, and below it what to try. */
 static void print_error(int error, const char *format, va_list values)
 {
     char what[512], line[1024];
@@ -287,6 +289,13 @@ void fail(const char *format, ...)
     print_error(0, format, values);
     va_end(values);
     exit(1);
+}
+
+struct text counted(size_t number, const char *thing)
+{
+    struct text text;
+    snprintf(text.s, sizeof text.s, "%zu %s%s", number, thing, number == 1 ? "" : "s");
+    return text;
 }
 
 struct text quoted(const void *data, size_t length)

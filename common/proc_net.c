@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Says what failed, for the caller, and returns -1. errno stays as it is. */
+/* Notes what failed, for the caller, and returns -1. errno stays as it is. */
 static int failed(char *problem, const char *call, const char *path)
 {
     snprintf(problem, PROBLEM_ROOM, "%s %s", call, path);
@@ -33,7 +33,7 @@ static void *with_room(void *array, size_t count, size_t *room, size_t size)
 /* ---- A line of the table ---- */
 
 /* Each of these reads what has to come next at *text and moves *text behind it; or returns false.
- * sscanf() would be shorter, and generous: its %4X takes "1A", "-1" and "0x1A" for "001A". */
+ * sscanf() would be shorter, but too generous: its %4X takes "1A", "-1" and "0x1A" for "001A". */
 static bool read_character(const char **text, char wanted)
 {
     return *(*text)++ == wanted;
@@ -234,7 +234,7 @@ static int compare_owners(const void *a, const void *b)
     return (x->fd > y->fd) - (x->fd < y->fd);
 }
 
-/* The name of a process is a file: any characters, and then a newline. */
+/* The file with the name of a process has any characters, and then a newline. */
 static void read_name(const char *path, char *name, size_t room)
 {
     name[0] = '\0';
@@ -246,7 +246,7 @@ static void read_name(const char *path, char *name, size_t room)
     fclose(file);
 }
 
-/* readdir() returns NULL at the end, and when it fails: only errno tells which. */
+/* readdir() returns NULL at the end, and when it fails: only errno says which. */
 static struct dirent *next_entry(DIR *folder)
 {
     errno = 0;
@@ -256,8 +256,8 @@ static struct dirent *next_entry(DIR *folder)
     return entry;
 }
 
-/* Adds the sockets that one process has. A process that has ended, or that is another user's, adds
- * none. */
+/* Adds the sockets that one process has. A process that has ended, or that belongs to another
+ * user, adds nothing. */
 static int read_process(const char *processes, const char *pid, struct socket_owners *owners)
 {
     char path[256], target[64];

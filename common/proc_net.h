@@ -8,12 +8,12 @@
 /* One socket: a line of /proc/net/tcp or tcp6. The fields have the names that `ss` gives them. */
 struct socket_row {
     struct endpoint local;
-    struct endpoint peer; /* its length is 0 where there is none, as in a listener */
+    struct endpoint peer; /* its length is 0 if there is none, as for a listener */
     unsigned state;       /* 1 to 12, the kernel's number: tcp_state_name() has its name */
-    unsigned recv_q;      /* bytes that have arrived and that the program has not read yet; of a
-                           * listener: the number of connections that wait to be accepted */
-    unsigned send_q;      /* bytes sent that the peer has not confirmed yet; of a listener: 0 */
-    unsigned long inode;  /* the socket's number in the kernel; 0 where no program has it */
+    unsigned recv_q;      /* bytes that have arrived and that the program has not read yet; for a
+                           * listener, the number of pending connections */
+    unsigned send_q;      /* bytes sent that the peer has not confirmed yet; for a listener, 0 */
+    unsigned long inode;  /* the socket's number in the kernel; 0 if no program has it */
 };
 
 enum { PROBLEM_ROOM = 600 };
@@ -27,14 +27,14 @@ struct sockets {
 
 /* Reads the tables "tcp" and "tcp6" in a folder: "/proc/net" for the network of this process,
  * "/proc/4242/net" for the network of process 4242. (A kernel without IPv6 has no tcp6. That is not
- * an error.) A socket is in *sockets once, even where the kernel has listed it twice.
- * Returns 0: free_sockets() frees what it has read. Or -1 with errno and sockets->problem, and
- * nothing to be freed. errno is EBADMSG where a line is not as proc(5) describes it (the problem
- * names the file and the line), ENOMEM, or what open(2) or read(2) failed with. */
+ * an error.) A socket is in *sockets once, even if the kernel has listed it twice.
+ * Returns 0; then free_sockets() frees what it has read. Or returns -1, with errno and
+ * sockets->problem, and with nothing to free. errno is EBADMSG if a line is not as proc(5)
+ * describes it (the problem names the file and the line), ENOMEM, or that of open(2) or read(2). */
 int read_sockets(const char *folder, struct sockets *sockets);
 void free_sockets(struct sockets *sockets);
 
-/* Reads one line of such a table into *row. Returns false where the line is not as proc(5)
+/* Reads one line of such a table into *row. Returns false if the line is not as proc(5)
  * describes it; then *row has no meaning. */
 bool parse_socket_row(const char *line, struct socket_row *row);
 
@@ -52,7 +52,7 @@ struct socket_owner {
     unsigned long inode; /* of the socket, as in struct socket_row */
     long pid;
     int fd;
-    char name[64]; /* the program's name, any bytes; "" where we may not read it */
+    char name[64]; /* the program's name, any bytes; "" if we may not read it */
 };
 
 struct socket_owners {
@@ -61,16 +61,17 @@ struct socket_owners {
     char problem[PROBLEM_ROOM]; /* as in struct sockets */
 };
 
-/* Looks at the descriptors of all processes in a folder, "/proc". Only root sees those of other
- * users: what we may not see is left out. A socket can have several owners, after fork() for
+/* Looks at the descriptors of all processes in a folder, "/proc". Only root sees those of
+ * other users: what we may not see is left out. A socket can have several owners, after fork() for
  * example.
- * Returns 0: free_socket_owners() frees what it has read. Or -1 with errno and owners->problem, and
- * nothing to be freed. errno is ENOMEM, or what opendir(3) or readdir(3) failed with. */
+ * Returns 0; then free_socket_owners() frees what it has read. Or returns -1, with errno and
+ * owners->problem, and with nothing to free. errno is ENOMEM, or that of opendir(3) or readdir(3).
+ */
 int read_socket_owners(const char *processes, struct socket_owners *owners);
 void free_socket_owners(struct socket_owners *owners);
 
-/* Returns the first owner of the socket with this inode; its others follow. NULL where we know of
- * none. */
+/* Returns the first owner of the socket with this inode; its others follow. NULL if we do not know
+ * any. */
 const struct socket_owner *first_owner(const struct socket_owners *owners, unsigned long inode);
 
 /* Returns the next owner of the same socket, NULL after the last one. */

@@ -42,8 +42,8 @@ void catch_stop_signals(void);
  * the user ends the program. */
 bool wait_for(int fd, short events);
 
-/* Is that what a call returns (-1, with errno EINTR) that a signal has interrupted, and that is to
- * be made again? */
+/* Has a signal interrupted the call that returned this: -1, with errno EINTR? Then call it again.
+ */
 bool was_interrupted(ssize_t result);
 
 #endif

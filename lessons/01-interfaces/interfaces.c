@@ -3,9 +3,9 @@
  * Run:       bin/01-interfaces
  * Look for:  an interface with several addresses, and one with none.
  *
- * getifaddrs() is not POSIX, but Linux, the BSDs and macOS all have it. That each interface is in
- * its list, also one without an address, is Linux's way. */
-#define _DEFAULT_SOURCE /* the C library shows getifaddrs() only to those who ask for more */
+ * getifaddrs() is not POSIX, but Linux, the BSDs and macOS all have it. On Linux its list
+ * has every interface, even one without an address. */
+#define _DEFAULT_SOURCE /* for getifaddrs(), which is not in POSIX */
 #include "common.h"
 
 #include <arpa/inet.h>
@@ -52,8 +52,8 @@ int main(int argc, char **argv)
             } else if (a->ifa_addr->sa_family == AF_INET6) {
                 struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)a->ifa_addr;
                 inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text);
-                /* fe80::1 may be on every interface at once: only with the interface's name, its
-                 * scope, does it say which one is meant. */
+                /* fe80::1 may be on every interface at once: only the interface's name, its
+                 * scope, says which one is meant. */
                 if (in6->sin6_scope_id != 0 &&
                     if_indextoname(in6->sin6_scope_id, scope + 1) != NULL)
                     scope[0] = '%';
@@ -83,7 +83,7 @@ static bool first_of_its_interface(const struct ifaddrs *list, const struct ifad
     return true;
 }
 
-/* A second IPv4 address can have a label, "eth0:1". It is an address of eth0 all the same. */
+/* A second IPv4 address can have a label, "eth0:1". It is still an address of eth0. */
 static bool same_interface(const struct ifaddrs *a, const struct ifaddrs *b)
 {
     size_t length = strcspn(a->ifa_name, ":");
@@ -113,7 +113,7 @@ static int prefix_length(int family, const struct sockaddr *mask)
     return ones;
 }
 
-/* What an address is for: its first bits tell (RFC 6890, RFC 4291). */
+/* What an address is for: its first bits say so (RFC 6890, RFC 4291). */
 static const char *kind_of(const struct sockaddr *address)
 {
     static const struct {

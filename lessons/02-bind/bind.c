@@ -1,9 +1,9 @@
 /* 02-bind: how does a program get a port?
  *
  * Run:       bin/02-bind 127.0.0.1:6666      and then, for example, with 127.0.0.1:0
- * Look for:  the two bytes of the port, and who chose port 0's successor.
+ * Look for:  the two bytes of the port, and the port that you get for 0.
  *
- * The two limits that it reads from /proc are Linux's; elsewhere it says that it cannot tell. */
+ * The two limits that it reads from /proc are Linux alone. Elsewhere it says so. */
 #include "common.h"
 
 #include <arpa/inet.h>
@@ -42,13 +42,13 @@ int main(int argc, char **argv)
         if (scope != NULL)
             at.in6.sin6_scope_id = interface_number(scope);
     } else {
-        usage_error("%s is not an IP address: write 127.0.0.1, for example, or [::1]", what.s);
+        usage_error("%s is not an IP address (127.0.0.1, [::1])", what.s);
     }
     free(host);
     say_the_kernels_limits();
     unsigned char bytes[2];
     memcpy(bytes, at.sa.sa_family == AF_INET ? &at.in.sin_port : &at.in6.sin6_port, 2);
-    say("port %d is the bytes %02x %02x in network order; %02x %02x as this machine stores it\n",
+    say("port %d: bytes %02x %02x in network byte order, %02x %02x in this machine's memory\n",
         port, bytes[0], bytes[1], ((unsigned char *)&port)[0], ((unsigned char *)&port)[1]);
 
     /* 2. A socket. To the program it is a descriptor, a small number. It has no address yet. */
@@ -61,7 +61,7 @@ int main(int argc, char **argv)
     if (bind(fd, &at.sa, at.length) < 0)
         die("bind %s", endpoint_text(&at).s);
 
-    /* 4. Ask the kernel what we got. Where we said port 0, "any", it has chosen one. */
+    /* 4. Ask the kernel what we got. For port 0, which means "any", it has chosen one. */
     struct endpoint got = {.length = 0};
     socklen_t length = sizeof got.in6;
     if (getsockname(fd, &got.sa, &length) < 0)
@@ -73,23 +73,23 @@ int main(int argc, char **argv)
     say("The port is ours. Enter ends this.\n");
     wait_for_enter();
 
-    /* 6. Give it back. The end of the program would have done it, too. */
+    /* 6. Give it back. (When the program ends, the kernel does that as well.) */
     if (close(fd) < 0)
         die("close fd %d", fd);
     say("close: fd %d; %s is free again\n", fd, endpoint_text(&got).s);
     return 0;
 }
 
-/* Prints what this kernel keeps for the privileged, and what it hands out itself (ip(7)). */
+/* Prints which ports need privilege, and from which the kernel chooses by itself (ip(7)). */
 static void say_the_kernels_limits(void)
 {
     int limit, first, last;
     FILE *file = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "r");
     if (file == NULL || fscanf(file, "%d", &limit) != 1)
-        say("this kernel does not tell which ports need privilege\n");
+        say("this kernel does not say which ports need privilege\n");
     else if (limit > 1)
         say("this kernel: ports below %d need privilege\n", limit);
-    else /* 0 is what many containers have. (Port 0 itself is no port to work at.) */
+    else /* many containers have 0 (and nobody can get port 0 itself) */
         say("this kernel: no port needs privilege\n");
     if (file != NULL)
         fclose(file);
@@ -97,7 +97,7 @@ static void say_the_kernels_limits(void)
     if (file != NULL && fscanf(file, "%d %d", &first, &last) == 2)
         say("this kernel: it chooses from ports %d to %d itself (ephemeral ports)\n", first, last);
     else
-        say("this kernel does not tell which ports it chooses itself\n");
+        say("this kernel does not say which ports it chooses itself\n");
     if (file != NULL)
         fclose(file);
 }

@@ -22,13 +22,13 @@ int main(int argc, char **argv)
     struct command_option options[] = {{.name = "--table"}, {.name = NULL}};
     const char *where = read_arguments(
         argc, argv,
-        "Takes a port and holds it until Enter, end of input or ^C: try it in two terminals.\n"
-        "--table asks the kernel about pairs of sockets, each on a port that it finds free. For\n"
-        "some microseconds a few of these sockets listen on all addresses of the machine.",
+        "Takes a port and holds it until Enter, end of input or ^C. Try it in two\n"
+        "terminals. --table: asks the kernel about pairs of sockets, each on a port that\n"
+        "is free. A few of them listen on all addresses of the machine for a moment.",
         options, "HOST:PORT");
     if (options[0].given) {
         if (where != NULL)
-            usage_error("--table chooses its endpoints itself: it takes no %s",
+            usage_error("--table chooses its own endpoints, it does not take %s",
                         quoted(where, strlen(where)).s);
         print_pairs();
         say("\n");
@@ -144,7 +144,7 @@ static const char *answer(int result)
 }
 
 /* Asks bind() and listen() for the second socket, and ends the line of the table with what they
- * return. `first` is a first socket that is to listen in between, or -1. */
+ * return. `first` is the first socket, if it has to listen in between, or -1. */
 static void ask(int second, const struct endpoint *at, int first)
 {
     if (second < 0) {
@@ -203,8 +203,8 @@ static void print_pairs(void)
 }
 
 /* The life of the old server: it listens, a client connects, the server accepts. One side closes.
- * The other one sees it (recv returns 0) and closes. The side that closed first stays behind in the
- * kernel, in the state TIME_WAIT, for a minute. */
+ * The other one sees it (recv returns 0) and closes. The kernel keeps the side that
+ * closed first for a minute, in the state TIME_WAIT. */
 static void serve_one_client(const struct endpoint *at, int flags, bool server_closes_first)
 {
     int listener = make_socket(AF_INET, flags);

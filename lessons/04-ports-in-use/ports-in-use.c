@@ -1,4 +1,4 @@
-/* 04-ports-in-use: who has which port?
+/* 04-ports-in-use: which program has which port?
  *
  * Run:       bin/04-ports-in-use             the TCP sockets of this machine
  *            bin/04-ports-in-use 6666        those with port 6666 at one end
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What one look shows. */
+/* What the kernel shows at one moment. */
 struct table {
     struct sockets sockets;
     struct socket_owners owners;
@@ -34,11 +34,11 @@ static void free_table(struct table *table)
 int main(int argc, char **argv)
 {
     struct command_option options[] = {{.name = "--watch"}, {.name = NULL}};
-    const char *operand =
-        read_arguments(argc, argv,
-                       "Lists the TCP sockets of this machine; with PORT, those that have it at\n"
-                       "either end. --watch: again whenever it changes (^C ends this); + is new.",
-                       options, "PORT");
+    const char *operand = read_arguments(
+        argc, argv,
+        "Lists the TCP sockets of this machine; with PORT, those that have this port on\n"
+        "either side. --watch: again whenever they change, until ^C; + marks what is new.",
+        options, "PORT");
     long port = operand != NULL ? parse_number(operand, "port", 1, 65535) : 0;
     catch_stop_signals();
 
@@ -101,7 +101,8 @@ static struct table read_table(long port)
 
 /* ---- Showing them ---- */
 
-/* A program may give itself any name. An unusual one is quoted, so that it can't look like more. */
+/* A program may give itself any name. An unusual one is quoted, so that it cannot look like
+ * other output. */
 static struct text name_text(const char *name)
 {
     const char *usual = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/+()";

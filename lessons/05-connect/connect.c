@@ -5,7 +5,7 @@
  * Look for:  the two endpoints of the connection, and which of them you did not choose.
  *
  * It is the client of all later lessons. In a pipe it carries any bytes as they are: the peer's go
- * to stdout, and what the program has to say goes to stderr. */
+ * to stdout, and its own messages go to stderr. */
 #include "common.h"
 
 #include <errno.h>
@@ -54,9 +54,9 @@ int main(int argc, char **argv)
                 : error == EAI_MEMORY ? "EAI_MEMORY"
                                       : "see man getaddrinfo");
         if (error == EAI_AGAIN)
-            fprintf(stderr, "  No name server answered: is this machine connected?\n");
+            fprintf(stderr, "  No name server could answer: is this machine connected?\n");
         else if (error == EAI_NONAME)
-            fprintf(stderr, "  Nobody knows an address for this name: is it spelled right?\n");
+            fprintf(stderr, "  No address was found for this name: is it spelled right?\n");
         free(host);
         return 1;
     }
@@ -83,7 +83,7 @@ int main(int argc, char **argv)
         complain(error, "connect %s", name.s);
         if (meaning(error) != NULL)
             fprintf(stderr, "  %s\n", meaning(error));
-        close(fd); /* what a failed connect leaves of a socket is unspecified: take a new one */
+        close(fd); /* after a failed connect() its state is unspecified: take a new socket */
         fd = -1;
     }
     freeaddrinfo(list);
@@ -95,7 +95,7 @@ int main(int argc, char **argv)
     struct endpoint local = local_endpoint(fd), peer = {.length = 0};
     socklen_t length = sizeof peer.in6;
     if (getpeername(fd, &peer.sa, &length) < 0)
-        die("getpeername of fd %d", fd); /* the peer has been quick, and reset the connection */
+        die("getpeername of fd %d", fd); /* the peer may have reset the connection already */
     peer.length = length;
     say("connect: %s -> %s\n", endpoint_text(&local).s, endpoint_text(&peer).s);
 
@@ -111,9 +111,9 @@ static struct endpoint endpoint_of(const struct addrinfo *answer)
     return endpoint;
 }
 
-/* connect(), with a time limit. A connect that waits cannot be told how long. So we make the socket
- * non-blocking: connect() only starts, and poll() waits until it is decided. Returns 0, or the
- * errno value that says how it went. */
+/* connect(), with a time limit. connect() itself does not take one. So we make the socket
+ * non-blocking: connect() only starts, and poll() waits for the outcome. Returns 0, or the errno
+ * value of the failure. */
 static int connect_within(int fd, const struct endpoint *peer, int milliseconds)
 {
     int flags = fcntl(fd, F_GETFL); /* F_SETFL sets all flags: keep those that are set */
@@ -121,7 +121,7 @@ static int connect_within(int fd, const struct endpoint *peer, int milliseconds)
         die("fcntl O_NONBLOCK of fd %d", fd);
     if (connect(fd, &peer->sa, peer->length) == 0)
         return 0;
-    if (errno != EINPROGRESS && errno != EINTR) /* interrupted, it goes on as well */
+    if (errno != EINPROGRESS && errno != EINTR) /* EINTR: it goes on in the kernel */
         return errno;
 
     struct pollfd wait = {.fd = fd, .events = POLLOUT};
@@ -141,32 +141,32 @@ static int connect_within(int fd, const struct endpoint *peer, int milliseconds)
     return error;
 }
 
-/* What stands behind an error of connect(): who has answered, if anybody has. */
+/* What an error of connect() means, whatever its reason is: tests/course/hints.bats tries them. */
 static const char *meaning(int error)
 {
     switch (error) {
     case ECONNREFUSED:
-        return "The machine is there and said no: no program listens on this address and port.";
+        return "No program listens on this address and port. Or a firewall refuses.";
     case ETIMEDOUT:
-        return "Nobody answered. A firewall that drops the packets? A server too busy to accept?";
+        return "No answer. Is the machine on, the server busy? Does a firewall drop packets?";
     case EHOSTUNREACH:
-        return "It is not reached: is it switched on, the address right? Or a firewall refuses.";
+        return "Not reached: is the machine on, is the address right? Or a firewall refuses.";
     case ENETUNREACH:
-        return "This machine or a router knows no way there: is it connected, the address right?";
+        return "No route leads there. Is this machine connected, is the address right?";
     case EACCES:
     case EPERM:
-        return "A rule on this machine forbids it (a firewall, a prohibited route).";
+        return "A rule on this machine forbids it (a firewall, or a prohibited route).";
     case EADDRNOTAVAIL:
-        return "This end has no address for that (no IPv6 here?), or no ephemeral port is left.";
+        return "No address of this machine fits (no IPv6?), or no ephemeral port is left.";
     case EINVAL:
-        return "An address that begins with fe80 needs its interface: [fe80::1%eth0]:6666.";
+        return "If the address begins with fe80, it lacks its interface: [fe80::1%eth0]:6666.";
     default:
         return NULL;
     }
 }
 
-/* 4. Carry bytes both ways until both ends have finished. Either direction can wait while the other
- *    one moves: so ask poll() what is ready, and never wait in read, recv or send. */
+/* 4. Carry bytes both ways until both sides have finished. Either direction can wait while the
+ * other one moves: so ask poll() what is ready, and never wait in read, recv or send. */
 static void carry(int fd, const char *peer)
 {
     static char outgoing[65536], incoming[65536];
@@ -199,7 +199,7 @@ static void carry(int fd, const char *peer)
         }
 
         /* outgoing -> socket. send() takes what fits into the kernel's buffer: it may be a part.
-         * To a peer that has gone it fails with EPIPE, and would kill us by the signal SIGPIPE;
+         * If the peer has gone, it fails with EPIPE, and the signal SIGPIPE would end the program;
          * MSG_NOSIGNAL keeps the signal away. */
         if (begin < end) {
             ssize_t n = send(fd, outgoing + begin, end - begin, MSG_NOSIGNAL);
@@ -208,12 +208,12 @@ static void carry(int fd, const char *peer)
             if (n > 0) {
                 begin += (size_t)n;
                 if (log_fd == STDOUT_FILENO)
-                    say("send: %zd bytes\n", n);
+                    say("send: %s\n", counted((size_t)n, "byte").s);
             }
         }
 
-        /* Half-close: we have finished, and the peer learns it: its recv() returns 0. We can still
-         * receive. (ENOTCONN: the peer has reset the connection; recv() below tells.) */
+        /* Half-close: we have finished, and the recv() of the peer returns 0. We can still receive.
+         * (ENOTCONN: the peer has reset the connection; recv() below reports it.) */
         if (!we_read && begin == end && !we_finished) {
             if (shutdown(fd, SHUT_WR) < 0 && errno != ENOTCONN)
                 die("shutdown of fd %d", fd);
@@ -231,11 +231,11 @@ static void carry(int fd, const char *peer)
                 say("recv: 0 bytes, the peer has finished\n");
             }
             if (n > 0 && log_fd == STDOUT_FILENO)
-                say("recv: %zd bytes %s\n", n, quoted(incoming, (size_t)n).s);
+                say("recv: %s %s\n", counted((size_t)n, "byte").s, quoted(incoming, (size_t)n).s);
             else if (n > 0 && write_all(STDOUT_FILENO, incoming, (size_t)n) < 0)
                 die("write to stdout");
         } else if (peer_finished && (wait[1].revents & (POLLERR | POLLHUP)) != 0 && !we_finished) {
-            /* It had finished; now it does not even want to hear us any more. */
+            /* It had finished sending; now it has ended the connection as well. */
             int error = 0;
             socklen_t length = sizeof error;
             getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);

@@ -1,7 +1,7 @@
 /* 06-accept-one: what does a server do until it can talk to its first client?
  *
  * Run:       bin/06-accept-one        in one terminal
- *            bin/05-connect           in a second one, and type; and in a third one meanwhile
+ *            bin/05-connect           in a second one, and type; then in a third one as well
  * Look for:  two sockets with the same local address; they differ in the peer. */
 #include "common.h"
 
@@ -31,7 +31,7 @@ int main(int argc, char **argv)
     const char *where =
         read_arguments(argc, argv,
                        "Serves one client, by sending back what it receives, and ends.\n"
-                       "--backlog: how many clients more than one may wait to be accepted; 5.",
+                       "--backlog: how many connections may be pending (5); Linux allows one more.",
                        options, "HOST:PORT");
     struct endpoint at = parse_endpoint(where);
     int backlog = 5;
@@ -46,8 +46,8 @@ int main(int argc, char **argv)
         die("socket");
     say("socket: fd %d\n", listener);
 
-    /* 2. The address at which clients find the server. SO_REUSEADDR: even when an earlier run of it
-     *    has left a connection in TIME_WAIT there (lesson 03). */
+    /* 2. The address at which clients find the server. SO_REUSEADDR: even if an earlier run has
+     *    left a connection in TIME_WAIT there (lesson 03). */
     int on = 1;
     if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
         die("setsockopt SO_REUSEADDR of fd %d", listener);
@@ -84,7 +84,7 @@ int main(int argc, char **argv)
     return 0;
 }
 
-/* 4. Accept: get a socket for a pending connection, a new one; the listener stays what it was.
+/* 4. Accept: get a new socket for a pending connection; the listener goes on listening.
  *    wait_for() waits until one is pending: accept() would wait as well, but a signal that comes
  *    just before it would not end that wait (lesson 07). Returns -1 when the user ends the server.
  *    A client may have given up while it was pending (ECONNABORTED), and a signal that does not end
@@ -107,7 +107,7 @@ static int accept_one(int listener, struct endpoint *peer)
     return -1;
 }
 
-/* Shows a socket as the kernel knows it. SO_ACCEPTCONN: has somebody called listen() for it? */
+/* Shows a socket as the kernel knows it. SO_ACCEPTCONN: does it listen? */
 static void show(int fd)
 {
     struct endpoint local = local_endpoint(fd), peer = peer_endpoint(fd);
@@ -119,9 +119,10 @@ static void show(int fd)
         listens ? "listening" : "connected");
 }
 
-/* Sends all bytes to the client, or as many as the user lets it. send() may take only a part of
- * them: go on with the rest. MSG_NOSIGNAL: a client that has gone is an error (EPIPE); without it,
- * a signal, SIGPIPE, would end the program. MSG_DONTWAIT: wait_for() waits, send() does not. */
+/* Sends all bytes to the client, unless the user ends the program. send() may take only a part of
+ * them: go on with the rest. MSG_NOSIGNAL: if the client has gone, that is an error (EPIPE);
+ * without the flag, a signal, SIGPIPE, would end the program. MSG_DONTWAIT: wait_for() waits,
+ * send() does not. */
 static void send_all(int fd, const char *data, size_t length, const char *client)
 {
     while (length > 0 && wait_for(fd, POLLOUT)) {
@@ -130,7 +131,7 @@ static void send_all(int fd, const char *data, size_t length, const char *client
             continue;
         if (n < 0)
             die("send to %s", client);
-        say("send: %zd bytes\n", n);
+        say("send: %s\n", counted((size_t)n, "byte").s);
         data += n;
         length -= (size_t)n;
     }
@@ -152,7 +153,7 @@ static void serve(int fd, const char *client)
             return;
         }
         /* These are n bytes, not a string: no NUL ends them. */
-        say("recv: %zd bytes %s\n", n, quoted(buf, (size_t)n).s);
+        say("recv: %s %s\n", counted((size_t)n, "byte").s, quoted(buf, (size_t)n).s);
         send_all(fd, buf, (size_t)n, client);
     }
 }

@@ -72,8 +72,8 @@ int main(int argc, char **argv)
     watch_listener(true);
     say("listen: fd %d is %s, waiting for clients\n", server.listener, name.s);
 
-    /*    From here on no failure of one client ends the server, and a terminal or pipe that takes
-     *    no more lines does not stop it. */
+    /*    From here on the failure of one client does not end the server, and a terminal or pipe
+     *    that takes no more lines does not stop it. */
     log_waits = false;
     run(name.s);
 
@@ -92,8 +92,9 @@ int main(int argc, char **argv)
 static void run(const char *where)
 {
     while (!stop_requested()) {
-        /* 2. Wait for all sockets at once. Out of descriptors, this does not include the listener;
-         *    but accept() is tried again when another socket is ready, and after a second. */
+        /* 2. Wait for all sockets at once. When the server is out of descriptors, this does
+         *    not include the listener; then accept() is tried again when another socket is ready,
+         *    or after a second. */
         const struct timespec second = {.tv_sec = 1};
         int ready = ppoll(&server.pfds[server.listener], (nfds_t)(server.nfds - server.listener),
                           server.out_of_descriptors ? &second : NULL, while_waiting);
@@ -163,7 +164,7 @@ static bool make_room(int fd)
 static void say_counts(void)
 {
     size_t n = server.client_count;
-    say(" (%zu client%s, %zu socket%s, 1 port)\n", n, n == 1 ? "" : "s", n + 1, n == 0 ? "" : "s");
+    say("    %s, %s, 1 port\n", counted(n, "client").s, counted(n + 1, "socket").s);
 }
 
 /* Takes fd, which accept() returned, as the socket of a client. When that fails, only this client
@@ -181,7 +182,7 @@ static void add_client(int fd, const struct endpoint *peer)
     server.client_count++;
     if (server.quiet)
         return;
-    say("accept: fd %d is %s, the client is %s", fd, endpoint_text(&local).s,
+    say("accept: fd %d is %s, the client is %s\n", fd, endpoint_text(&local).s,
         endpoint_text(peer).s);
     say_counts();
 }
@@ -193,13 +194,14 @@ static void accept_pending(const char *where)
         struct endpoint peer = {.length = 0};
         socklen_t length = sizeof peer.in6;
         int fd = accept(server.listener, &peer.sa, &length);
+        const char *lacking;
         peer.length = length;
         if (fd >= 0) {
             add_client(fd, &peer);
             continue;
         }
         switch (errno) {
-        case EAGAIN: /* none is pending any more */
+        case EAGAIN: /* no more clients are pending */
             if (server.out_of_descriptors)
                 watch_listener(true);
             return;
@@ -212,8 +214,9 @@ static void accept_pending(const char *where)
         case ENOMEM:  /* nothing is lost. Say it once, and go on with those that are accepted. */
             if (server.out_of_descriptors)
                 return;
-            complain(errno, "accept on %s: out of %s: clients wait until another one leaves", where,
-                     errno == EMFILE || errno == ENFILE ? "descriptors" : "memory");
+            lacking = errno == EMFILE || errno == ENFILE ? "descriptors" : "memory";
+            complain(errno, "accept on %s", where);
+            note("out of %s: new clients wait until another one leaves", lacking);
             watch_listener(false);
             return;
         case EBADF:
@@ -234,7 +237,7 @@ static void send_back(int fd)
     static char buf[16384];
     struct client *client = &server.clients[fd];
 
-    /* 5. What has it sent? A reset is the end of one client, not of the server. 0 bytes: it has
+    /* 5. What has it sent? A reset ends one client, not the server. 0 bytes: it has
      *    finished, and everything has been sent back to it. */
     ssize_t n = recv(fd, buf, sizeof buf, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -323,11 +326,11 @@ static void drop_client(int fd, int error)
     if (server.quiet)
         return;
     if (error != 0)
-        say("close: fd %d, the client %s has gone: %s (%s)", fd, peer.s, strerror(error),
+        say("close: fd %d, the client %s has gone: %s (%s)\n", fd, peer.s, strerror(error),
             errno_name(error).s);
     else if (stop_requested())
-        say("close: fd %d, disconnecting the client %s", fd, peer.s);
+        say("close: fd %d, disconnecting the client %s\n", fd, peer.s);
     else
-        say("close: fd %d, the client %s has finished", fd, peer.s);
+        say("close: fd %d, the client %s has finished\n", fd, peer.s);
     say_counts();
 }

@@ -25,8 +25,8 @@ int main(int argc, char **argv)
         n = (int)parse_number(options[0].value, "number of clients", 1, 1000000);
     catch_stop_signals();
 
-    /* 1. A listener (lesson 06) and n clients (lesson 05), here in one process, so that it can show
-     *    both ends of each connection. */
+    /* 1. A listener (lesson 06) and n clients (lesson 05), here in one process, so that it can
+     *    show both sides of each connection. */
     int listener = open_listener(&at, SOMAXCONN);
     at = local_endpoint(listener);
     say("listen: fd %d is %s\n", listener, endpoint_text(&at).s);
@@ -63,17 +63,16 @@ int main(int argc, char **argv)
     say("\nsockets: %d; with local port %d: %d; listening: %d\n", 2 * n + 1, endpoint_port(&at),
         on_port, listening);
 
-    /* 4. The two ends of a connection: what is local to one is the peer to the other. */
+    /* 4. The two sides of a connection: the local endpoint of one is the peer of the other. */
     for (int i = 0; i < n; i++) {
         struct endpoint here = local_endpoint(client[i]), there = peer_endpoint(client[i]);
         struct endpoint local = local_endpoint(accepted[i]), peer = peer_endpoint(accepted[i]);
         bool mirrored = same_endpoint(&here, &peer) && same_endpoint(&there, &local);
-        say("connection %d: client %s -> %s, server %s -> %s: %s\n", i + 1, endpoint_text(&here).s,
-            endpoint_text(&there).s, endpoint_text(&local).s, endpoint_text(&peer).s,
-            mirrored ? "mirrored" : "NOT MIRRORED");
+        say("connection %d: the endpoints of fd %d and fd %d %s each other\n", i + 1, client[i],
+            accepted[i], mirrored ? "mirror" : "DO NOT MIRROR");
     }
 
-    /* 5. The other way round: one port at the client, two servers. The peer tells them apart. */
+    /* 5. The other way round: one port of a client, two servers. The peers differ. */
     say("\nOne local port, two servers:\n");
     struct endpoint second = at, local = local_endpoint(client[0]);
     *(second.sa.sa_family == AF_INET ? &second.in.sin_port : &second.in6.sin6_port) = 0;
@@ -83,7 +82,7 @@ int main(int argc, char **argv)
     say("listen: fd %d is %s\n", listener2, endpoint_text(&second).s);
     int two[4];
     two[0] = connect_from(&local, &at);
-    local = local_endpoint(two[0]); /* the port that the kernel has chosen: once more, please */
+    local = local_endpoint(two[0]); /* the port that the kernel has chosen is used again */
     two[1] = accept_from(listener, &local);
     two[2] = connect_from(&local, &second);
     two[3] = accept_from(listener2, &local);
@@ -104,8 +103,8 @@ int main(int argc, char **argv)
     return 0;
 }
 
-/* Returns a socket connected to `server`. With `local`, it is bound to that endpoint before: a
- * client can do that, too, but hardly ever has a reason to. */
+/* Returns a socket connected to `server`. With `local`, it is bound to that endpoint first: a
+ * client can do that, but hardly ever has a reason to. */
 static int connect_from(const struct endpoint *local, const struct endpoint *server)
 {
     int on = 1, fd = socket(server->sa.sa_family, SOCK_STREAM, 0);

@@ -26,13 +26,13 @@ int main(int argc, char **argv)
     struct command_option options[] = {{.name = "--reader"}, {.name = "--stream"}, {.name = NULL}};
     const char *where = read_arguments(
         argc, argv,
-        "Connects and writes until the kernel takes no more; then again when it does.\n"
-        "--reader: the other end: it reads one time for each Enter, or as many bytes\n"
-        "as you say. --stream: shows that TCP keeps bytes in order, not messages.",
+        "Connects, and writes as much as the kernel takes.\n"
+        "--reader: the other side. It reads once for each Enter, or as many bytes as you\n"
+        "type. --stream: shows that TCP carries bytes in order, not messages.",
         options, "HOST:PORT");
     struct endpoint at = parse_endpoint(where);
     if (options[0].given && options[1].given)
-        usage_error("--reader or --stream, not both");
+        usage_error("choose --reader or --stream, not both");
     catch_stop_signals();
     if (options[0].given)
         reader(&at);
@@ -45,8 +45,8 @@ int main(int argc, char **argv)
 
 /* ---- The two buffers ---- */
 
-/* Asks for a buffer of that size (SO_SNDBUF: the output buffer, SO_RCVBUF: the input buffer), and
- * says what the kernel made of it. It doubles the number: it needs room for its own notes, too. */
+/* Asks for a buffer of that size (SO_SNDBUF: the send buffer, SO_RCVBUF: the receive buffer), and
+ * says what the kernel made of it. It doubles the number, for it needs room for its own notes. */
 static int set_buffer(int fd, int option, int size)
 {
     int got = 0;
@@ -57,12 +57,12 @@ static int set_buffer(int fd, int option, int size)
     if (getsockopt(fd, SOL_SOCKET, option, &got, &length) < 0)
         die("getsockopt %s of fd %d", name, fd);
     say("%s buffer: asked for %d bytes, the kernel made it %d\n",
-        option == SO_SNDBUF ? "output" : "input", size, got);
+        option == SO_SNDBUF ? "send" : "receive", size, got);
     return got;
 }
 
-/* How many bytes are in the output buffer (SIOCOUTQ): sent by the program, and not yet confirmed by
- * the peer's kernel. Or in the input buffer (SIOCINQ): received, and not yet read. */
+/* How many bytes are in the send buffer (SIOCOUTQ): sent by the program, and not yet confirmed by
+ * the peer's kernel. Or in the receive buffer (SIOCINQ): received, and not yet read. */
 static int bytes_in(int fd, unsigned long request)
 {
     int bytes = 0; /* (C libraries do not agree on a request's type: so give it as a constant.) */
@@ -71,7 +71,7 @@ static int bytes_in(int fd, unsigned long request)
     return bytes;
 }
 
-/* Waits for so many milliseconds, or until the user ends the program. */
+/* Waits for this time, or until the user ends the program. */
 static void pause_for(long milliseconds)
 {
     const struct timespec moment = {.tv_nsec = milliseconds * 1000000};
@@ -92,7 +92,7 @@ static void say_bar(const char *name, int bytes, int size)
 
 static void writer(const struct endpoint *at)
 {
-    /* 1. Connect, with an output buffer that is small enough to be filled before your eyes. */
+    /* 1. Connect, with a send buffer that is small enough to be filled before your eyes. */
     int fd = socket(at->sa.sa_family, SOCK_STREAM, 0);
     if (fd < 0)
         die("socket");
@@ -106,7 +106,7 @@ static void writer(const struct endpoint *at)
     if (!set_nonblocking(fd))
         die("fcntl O_NONBLOCK of fd %d", fd);
     static char bytes[2048];
-    long long total = 0;
+    size_t total = 0;
     int shown = -1;
     while (!stop_requested()) {
         ssize_t n = send(fd, bytes, sizeof bytes, MSG_NOSIGNAL);
@@ -115,18 +115,19 @@ static void writer(const struct endpoint *at)
         if (n < 0 && errno != EAGAIN)
             die("send to %s", endpoint_text(&peer).s);
         if (n >= 0) {
-            total += n;
+            total += (size_t)n;
             int now = bytes_in(fd, SIOCOUTQ);
             if (now * 8 / size != shown)
-                say_bar("output", now, size);
+                say_bar("send buffer", now, size);
             shown = now * 8 / size;
             pause_for(10); /* slowly, so that you can watch */
             continue;
         }
 
         /* 3. Full. A send() that may wait would wait here, until the reader reads. */
-        say_bar("output", bytes_in(fd, SIOCOUTQ), size);
-        say("send: Resource temporarily unavailable (EAGAIN), after %lld bytes: waiting\n", total);
+        say_bar("send buffer", bytes_in(fd, SIOCOUTQ), size);
+        say("send: Resource temporarily unavailable (EAGAIN), after %s: waiting\n",
+            counted(total, "byte").s);
         struct pollfd pfd = {.fd = fd, .events = POLLOUT};
         while (ppoll(&pfd, 1, NULL, while_waiting) < 0 && !stop_requested())
             if (errno != EINTR)
@@ -135,17 +136,17 @@ static void writer(const struct endpoint *at)
             say("poll: there is room again\n");
     }
     close(fd);
-    say("close: fd %d, after %lld bytes\n", fd, total);
+    say("close: fd %d, after %s\n", fd, counted(total, "byte").s);
 }
 
 /* ---- The reader ---- */
 
 static void reader(const struct endpoint *at)
 {
-    log_waits = false; /* who does not read what we say, does not stop us */
+    log_waits = false; /* a terminal or pipe that takes no more lines does not stop the reader */
 
-    /* 4. The input buffer's size is set at the listener: the sockets that it accepts have the same,
-     *    and it has to be known before the connection begins. */
+    /* 4. The receive buffer's size is set at the listener: the sockets that it accepts have the
+     * same, and it has to be known before the connection begins. */
     int listener = open_listener(at, 1);
     int size = set_buffer(listener, SO_RCVBUF, 16384);
     struct endpoint local = local_endpoint(listener);
@@ -155,7 +156,7 @@ static void reader(const struct endpoint *at)
     say("accept: fd %d, the writer is %s\n", fd, endpoint_text(&peer).s);
     say("Enter reads what there is; a number and Enter, at most that many bytes; ^D ends.\n");
 
-    /* 5. Watch the input buffer, and read only when somebody says so. */
+    /* 5. Watch the receive buffer, and read only when somebody says so. */
     char line[64], byte, *room = malloc(1 << 20);
     size_t length = 0;
     int shown = -1;
@@ -164,7 +165,7 @@ static void reader(const struct endpoint *at)
     while (!stop_requested()) {
         int now = bytes_in(fd, SIOCINQ);
         if (now * 8 / size != shown)
-            say_bar("input ", now, size);
+            say_bar("receive buffer", now, size);
         shown = now * 8 / size;
         struct pollfd pfd = {.fd = STDIN_FILENO, .events = POLLIN};
         const struct timespec moment = {.tv_nsec = 20000000};
@@ -202,7 +203,7 @@ static void reader(const struct endpoint *at)
         }
         if (n < 0)
             die("recv from %s", endpoint_text(&peer).s);
-        say("recv: %zd bytes\n", n);
+        say("recv: %s\n", counted((size_t)n, "byte").s);
         if (n == 0)
             break;
         shown = -1; /* and show the bar again */
@@ -246,7 +247,7 @@ static size_t receive(int fd, const char *from, char *bytes, size_t room)
 
 static void stream(const struct endpoint *at)
 {
-    /* 6. Both ends of one connection, in one program. */
+    /* 6. Both sides of one connection, in one program. */
     int listener = open_listener(at, 1), size = 200000; /* room for all that is sent below */
     if (setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, sizeof size) < 0)
         die("setsockopt SO_RCVBUF of fd %d", listener);
@@ -261,7 +262,7 @@ static void stream(const struct endpoint *at)
     struct text to = endpoint_text(&local), from = endpoint_text(&peer);
     char received[32768];
 
-    /* 7. Three sends; when all has arrived, one recv. Where one word ended, nobody can tell. */
+    /* 7. Three sends; when all has arrived, one recv. Nothing shows where one word ended. */
     static const char *const words[] = {"one", "two", "three"};
     int bytes = 0;
     for (int i = 0; i < 3; i++) {
@@ -271,7 +272,7 @@ static void stream(const struct endpoint *at)
     }
     wait_until_received(server, bytes);
     size_t n = receive(server, from.s, received, sizeof received);
-    say("recv: %zu bytes %s\n", n, quoted(received, n).s);
+    say("recv: %s %s\n", counted(n, "byte").s, quoted(received, n).s);
 
     /* 8. One send; the receiver takes what its own array has room for, three times. */
     static char much[80000];
@@ -281,11 +282,11 @@ static void stream(const struct endpoint *at)
     wait_until_received(server, 80000);
     for (size_t got = 0; got < sizeof much; got += n) {
         n = receive(server, from.s, received, sizeof received);
-        say("recv: %zu bytes\n", n);
+        say("recv: %s\n", counted(n, "byte").s);
     }
 
-    /* 9. So the sender has to say where a message ends. A border that is not in the message, here
-     *    the end of the line, or its length in front of it. */
+    /* 9. So the sender has to say where a message ends: with a delimiter that is not in the
+     *    message, here the end of the line, or with its length, sent first. */
     static const char *const lines = "one\ntwo\nthree\n";
     send_all(client, to.s, lines, strlen(lines));
     say("send: %s\n", quoted(lines, strlen(lines)).s);

@@ -1,10 +1,10 @@
 /* 10-states: how does a connection begin, and how can it end?
  *
- * Run:       bin/10-states                    both ends in one program
+ * Run:       bin/10-states                    both sides in one program
  *            bin/04-ports-in-use --watch      beside it, in a second terminal
- * Look for:  the two ends of one connection in different states; which end has TIME_WAIT.
+ * Look for:  the two sides of a connection in different states; which side has TIME_WAIT.
  *
- * Linux only: the option TCP_INFO and the table /proc/net/tcp tell a socket's state. */
+ * Linux only: the option TCP_INFO and the table /proc/net/tcp have the state of a socket. */
 #define _GNU_SOURCE /* for struct tcp_info */
 #include "common.h"
 
@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* One end of a connection: its descriptor, -1 when it is closed, and its endpoints. */
+/* One side of a connection: its descriptor, -1 when it is closed, and its endpoints. */
 struct end {
     int fd;
     struct endpoint local, peer;
@@ -39,12 +39,13 @@ static void side_in_time_wait(void);
 
 int main(int argc, char **argv)
 {
-    at = parse_endpoint(read_arguments(argc, argv,
-                                       "Makes connections, ends them in several ways, and asks the "
-                                       "kernel for both ends' states.",
-                                       NULL, "HOST:PORT"));
+    at =
+        parse_endpoint(read_arguments(argc, argv,
+                                      "Makes connections, ends them in several ways, and asks the\n"
+                                      "kernel for the states of both sides.",
+                                      NULL, "HOST:PORT"));
     /* The program may have been started with signals ignored (`trap '' PIPE` in a shell). Part 6
-     * shows SIGPIPE; and where SIGCHLD is ignored, there is no waiting for a child (parts 6 and 7).
+     * shows SIGPIPE; and a program that ignores SIGCHLD cannot wait for a child (parts 6 and 7).
      */
     signal(SIGPIPE, SIG_DFL);
     signal(SIGCHLD, SIG_DFL);
@@ -61,7 +62,7 @@ int main(int argc, char **argv)
 /* ---- Asking for a state ---- */
 
 /* Looks for a socket in the kernel's table (lesson 04). It is there even when no program has it any
- * more. Returns its state, or 0 where it is not in the table. */
+ * more. Returns its state, or 0 if it is not in the table. */
 static unsigned state_in_table(const struct end *end)
 {
     struct sockets sockets;
@@ -76,8 +77,8 @@ static unsigned state_in_table(const struct end *end)
     return state;
 }
 
-/* As long as there is a descriptor, TCP_INFO tells the state. "CLOSE" is its word for "no
- * connection any more": what may be left of it then is in the table. */
+/* As long as there is a descriptor, TCP_INFO has the state. "CLOSE" means that the connection is
+ * gone: what may be left of it is in the table. */
 static const char *state_of(const struct end *end)
 {
     struct tcp_info info = {.tcpi_state = 0};
@@ -90,9 +91,9 @@ static const char *state_of(const struct end *end)
     return state != 0 ? tcp_state_name(state) : end->peer.length != 0 ? "closed" : "-";
 }
 
-/* One line: what was done, and the states of both ends after it. The kernel needs a moment to take
- * a packet from one end to the other. So this waits for the states that are usual; for about
- * three seconds at most, and then it shows what they are. */
+/* One line: what was done, and the states of both sides after it. The kernel needs a moment to take
+ * a packet from one side to the other. So this waits for the usual states, for about three seconds
+ * at most, and then shows those that it sees. */
 static void show(const char *what, const char *client_usual, const char *server_usual)
 {
     time_t until = time(NULL) + 3;
@@ -108,7 +109,7 @@ static void title(const char *text)
     say("\n%s\n    client       server\n", text);
 }
 
-/* ---- Both ends of a connection ---- */
+/* ---- Both sides of a connection ---- */
 
 static int new_socket(void)
 {
@@ -142,7 +143,7 @@ static void accept_client(void)
     }
 }
 
-/* A connection as in lesson 08: both ends are ours. */
+/* A connection as in lesson 08: both sides are ours. */
 static void connect_both(void)
 {
     listener = open_listener(&at, 5);
@@ -156,20 +157,20 @@ static void connect_both(void)
     show("connect() and accept()", "ESTABLISHED", "ESTABLISHED");
 }
 
-/* Sends, or receives, and says what came of it. */
-static void try_send(struct end *end, const char *who, const char *text)
+/* Sends, or receives, and prints the result. */
+static void try_send(struct end *end, const char *name, const char *text)
 {
     ssize_t n;
     do
         n = send(end->fd, text, strlen(text), MSG_NOSIGNAL);
     while (was_interrupted(n));
     if (n < 0)
-        say("    %s: send: %s (%s)\n", who, strerror(errno), errno_name(errno).s);
+        say("    %s: send: %s (%s)\n", name, strerror(errno), errno_name(errno).s);
     else
-        say("    %s: send: %zd bytes %s\n", who, n, quoted(text, (size_t)n).s);
+        say("    %s: send: %s %s\n", name, counted((size_t)n, "byte").s, quoted(text, (size_t)n).s);
 }
 
-static void try_recv(struct end *end, const char *who, int flags)
+static void try_recv(struct end *end, const char *name, int flags)
 {
     char bytes[64];
     ssize_t n;
@@ -177,12 +178,13 @@ static void try_recv(struct end *end, const char *who, int flags)
         n = recv(end->fd, bytes, sizeof bytes, flags);
     while (was_interrupted(n));
     if (n < 0)
-        say("    %s: recv: %s (%s)\n", who, strerror(errno), errno_name(errno).s);
+        say("    %s: recv: %s (%s)\n", name, strerror(errno), errno_name(errno).s);
     else
-        say("    %s: recv: %zd bytes %s\n", who, n, quoted(bytes, (size_t)n).s);
+        say("    %s: recv: %s %s\n", name, counted((size_t)n, "byte").s,
+            quoted(bytes, (size_t)n).s);
 }
 
-/* ---- 1. A life ---- */
+/* ---- 1. From the beginning to the end ---- */
 
 /* The server listens, with a queue for one, and another client is in it. So our client asks for a
  * connection (SYN) and gets no answer. It asks again, after a second. */
@@ -206,7 +208,7 @@ static void connect_slowly(void)
     int first = accept_next(listener);
     close(other);
     close(first);
-    show("server: accept() of another client: now there is room", "ESTABLISHED", "LISTEN");
+    show("server: accept() of another client makes room", "ESTABLISHED", "LISTEN");
 
     know_endpoints(&client);
     accept_client();
@@ -270,8 +272,7 @@ static void close_and_shutdown(void)
     close_end(&client);
     show("both: close()", "TIME_WAIT", "closed");
 
-    title("3. To the server close() looks the same. Its first send() succeeds, but the bytes are "
-          "lost");
+    title("3. close() looks the same to the server, but what the server sends is lost");
     connect_both();
     close_end(&client);
     show("client: close()", "FIN_WAIT2", "CLOSE_WAIT");

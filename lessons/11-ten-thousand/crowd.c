@@ -25,8 +25,8 @@
 
 enum {
     MESSAGE = 64,  /* bytes */
-    AT_ONCE = 100, /* so many clients connect at the same time: fewer than a server's backlog */
-    PATIENCE = 20, /* when no client at all has had an answer for so many seconds, we give up */
+    AT_ONCE = 100, /* clients that connect at the same time: fewer than a server's backlog */
+    PATIENCE = 20, /* seconds: after that time without any answer we give up */
 };
 
 /* One client. */
@@ -38,7 +38,7 @@ struct client {
     uint64_t begun;               /* when its message was sent, in ns */
 };
 
-/* Answer times of messages. That of millions of messages takes a few numbers: how many took how
+/* How long messages took. A few numbers are enough for millions of messages: how many took how
  * long, up to 63 ns exactly, then in steps of 1/32. */
 struct statistics {
     uint64_t messages, took[64 * 32];
@@ -54,7 +54,7 @@ static struct crowd {
     uint32_t source;          /* they connect from this address, in host byte order */
     uint32_t source_since;    /* the first client that does */
     uint64_t talk_until;      /* the active clients talk until then, in ns; 0: they do not */
-    struct statistics talked; /* what came of that */
+    struct statistics talked; /* the messages of that time */
 } crowd = {.count = 100, .active = 10, .source = INADDR_LOOPBACK};
 
 /* A process that listens at the server's endpoint. */
@@ -103,7 +103,7 @@ static long read_options(int argc, char **argv)
     return options[2].given ? parse_number(options[2].value, "number of seconds", 0, 3600) : 1;
 }
 
-/* The active clients talk, all at the same time, for so many seconds. The others are idle. */
+/* The active clients talk, all at the same time, for this many seconds. The others are idle. */
 static bool talk(const struct servers *servers, long seconds)
 {
     double used = processor_time(servers);
@@ -144,7 +144,7 @@ int main(int argc, char **argv)
 
     /* 1. They connect, and each sends a message at once: a client that gets an answer has been
      *    accepted. (One that is only connected may still be pending: lesson 06.) The first client
-     *    comes alone, and then we look at the server's memory: what the server has more at the end
+     *    comes alone, and then we look at the server's memory: what it needs in addition at the end
      *    is for the other clients. */
     bool well = run_clients(0, 1, AT_ONCE, start_connecting);
     struct servers servers = find_servers(&crowd.server);
@@ -185,11 +185,10 @@ static void raise_limit(uint32_t clients)
         limit.rlim_max = needed; /* the hard limit: only root may raise it */
     if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
         return;
-    complain(errno, "setrlimit RLIMIT_NOFILE to %llu, for %u clients", (unsigned long long)needed,
-             clients);
+    complain(errno, "setrlimit RLIMIT_NOFILE to %llu", (unsigned long long)needed);
     fprintf(stderr,
-            "  try: fewer clients; this process may have %llu descriptors (`ulimit -Hn`); root\n"
-            "  allows more in /etc/security/limits.conf, from the next login on\n",
+            "  try: fewer clients. This process can have %llu descriptors (`ulimit -Hn`).\n"
+            "  Root can allow more in /etc/security/limits.conf, from the next login on.\n",
             (unsigned long long)allowed);
     exit(1);
 }
@@ -409,8 +408,8 @@ static bool use_next_source(uint32_t i)
     bool loopback = server->sa.sa_family == AF_INET &&
                     ntohl(server->in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
     if (!loopback || (crowd.source != INADDR_LOOPBACK && crowd.source_since == i)) {
-        complain(EADDRNOTAVAIL, "connect to %s: after %u clients no ephemeral port is left",
-                 endpoint_text(server).s, i);
+        complain(EADDRNOTAVAIL, "connect to %s", endpoint_text(server).s);
+        fprintf(stderr, "  After %s no ephemeral port is left.\n", counted(i, "client").s);
         return false;
     }
     crowd.source++;
@@ -418,7 +417,8 @@ static bool use_next_source(uint32_t i)
     struct in_addr address = {.s_addr = htonl(crowd.source)};
     char name[INET_ADDRSTRLEN];
     inet_ntop(AF_INET, &address, name, sizeof name);
-    say("ports: after %u clients no ephemeral port is left; the next come from %s\n", i, name);
+    say("ports: after %s no ephemeral port is left; the next come from %s\n",
+        counted(i, "client").s, name);
     return true;
 }
 
@@ -453,7 +453,7 @@ static uint64_t now(void)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* A message has come back after so many ns. */
+/* A message has come back after this time. */
 static void add_message(struct statistics *statistics, uint64_t ns)
 {
     size_t halved = 0;

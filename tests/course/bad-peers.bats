@@ -38,7 +38,7 @@ sockets() {
     (($(find "/proc/$server/fd" -lname 'socket:*' | wc -l) == $1))
 }
 
-@test "200 clients reset with megabytes under way: fifty others are served on, nothing is left" {
+@test "200 clients reset with megabytes under way: fifty others are still served, nothing is left" {
     for program in "${programs[@]}"; do
         serve "$program" --quiet
         peer clients 'my @others = many(50); my $bytes = "x" x 1e6;
@@ -68,7 +68,7 @@ sockets() {
     [[ $(tail -n 1 "$log/server") =~ ^06-accept-one:\ send\ to\ 127.*\((ECONNRESET|EPIPE)\)$ ]]
 }
 
-@test "a half-close with megabytes under way: all of them come back, to the byte" {
+@test "a half-close with megabytes under way: all of it comes back, to the byte" {
     for program in bin/06-accept-one "${programs[@]}"; do
         serve "$program"
         clients=5
@@ -83,7 +83,7 @@ sockets() {
     done
 }
 
-@test "four clients never read: fifty others are served a hundred times each, meanwhile" {
+@test "four clients never read: meanwhile fifty others are served a hundred times each" {
     for program in "${programs[@]}"; do
         serve "$program" --quiet
         peer deaf 'my @deaf = map { connected() } 1 .. 4; my @sent = map { fill($_) } @deaf;
@@ -119,7 +119,7 @@ sockets() {
     done
 }
 
-@test "40 clients at once, and descriptors for 15 of them: all have their bytes back, said once" {
+@test "40 clients at once, and descriptors for 15 of them: one message, and all get their bytes back" {
     for program in "${programs[@]}"; do
         serve bash -c 'ulimit -n 20; exec "$0" "$1"' "$program"
         peer clients 'my @s = many(40); put($s[$_], "$_," x 5000), finish($s[$_]) for 0 .. 39;
@@ -131,7 +131,7 @@ sockets() {
     done
 }
 
-@test "1,000 clients connect and vanish, 100 of them in the queue: nothing is left of them" {
+@test "1,000 clients connect and disappear, 100 of them from the queue: nothing is left of them" {
     for program in "${programs[@]}"; do
         serve "$program"
         serves
@@ -150,7 +150,7 @@ sockets() {
     done
 }
 
-@test "10 MB in a line without an end come back; what is told has lines of 300 characters at most" {
+@test "10 MB without a newline come back; what is printed has lines of 300 characters at most" {
     for program in bin/06-accept-one "${programs[@]}"; do
         serve "$program"
         peer client 'my $line = "\e" x 10_000_000; talk(connected(), $line) eq $line or die;

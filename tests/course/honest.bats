@@ -23,14 +23,14 @@ honest() {
     [[ $output == "$2 calls told, honest" ]]
 }
 
-@test "02-bind tells what it does: socket, bind, close" {
+@test "02-bind prints what it does: socket, bind, close" {
     traced bind bin/02-bind 127.0.0.1:0
     saw bind '^The port is ours'
     cue bind
     honest bind 3 socket bind close
 }
 
-@test "05-connect on a terminal tells what it does: connect, send, shutdown, recv" {
+@test "05-connect on a terminal prints what it does: connect, send, shutdown, recv" {
     lacks ipv6 || at="[::1]:$port"
     AT=$at
     peer server 'my $s = accepted(); put($s, "hi\n"); get($s); put($s, "x" x 60 . "\e")'
@@ -40,7 +40,7 @@ honest() {
     honest client 6 connect send shutdown recv
 }
 
-@test "06-accept-one tells what it does: all its calls from socket to close" {
+@test "06-accept-one prints what it does: all its calls from socket to close" {
     traced server bin/06-accept-one "$at"
     saw server '^listen: '
     peer client 'my $s = connected(); for ("hi\n", "x" x 60, "\e\0\"\\") { put($s, $_);
@@ -58,7 +58,7 @@ honest() {
     ((wrongs >= 26))
 }
 
-@test "06-accept-one over IPv6 tells what it does, also when a signal ends it" {
+@test "06-accept-one over IPv6 prints what it does, even when a signal ends it" {
     needs ipv6
     traced server bin/06-accept-one "[::1]:$port"
     saw server '^listen: '
@@ -66,7 +66,7 @@ honest() {
     honest server 4 socket bind listen accept recv send close
 }
 
-@test "07-accept-many tells what it does: listen, each accept, each close" {
+@test "07-accept-many prints what it does: listen, each accept, each close" {
     traced server bin/07-accept-many "$at"
     server=$pid
     saw server '^listen: '
@@ -78,7 +78,7 @@ honest() {
     honest server 6 listen accept close
 }
 
-@test "08-endpoints tells what it does: each listen, connect and accept" {
+@test "08-endpoints prints what it does: each listen, connect and accept" {
     traced table bin/08-endpoints "$at"
     saw table '^Compare'
     cue table

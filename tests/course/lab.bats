@@ -31,7 +31,7 @@ setup() {
     [[ $output != *eth1* && $output != *10.0.0.* ]]
 }
 
-@test "claim 4 bends: PC A has one link-local address on two interfaces, told apart by their names" {
+@test "claim 4 bends: PC A has one link-local address on two interfaces, which differ by their names" {
     needs ipv6
     common/lab run A ip -6 address show dev eth0 | grep -q fe80::101/64
     common/lab run A ip -6 address show dev eth1 | grep -q fe80::101/64
@@ -96,7 +96,7 @@ setup() {
 }
 
 # (A kernel before 6.5 that learns it later takes the last SYN that is allowed for lost.)
-@test "that nobody has an address is known before the first SYN is repeated" {
+@test "an address that nobody has is known as such before the first SYN is repeated" {
     timeouts() { common/lab run B nstat --ignore --noupdate --zeros TcpExtTCPTimeouts; }
     before=$(timeouts)
     for twice in 1 2; do
@@ -122,7 +122,7 @@ wire() {
 
 ends_with_an_ack() { [[ $(tail -n 1 "$1") == *"Flags [.],"* ]]; }
 
-@test "claim 20: on the wire: SYN, SYN and ACK, ACK; and each end's FIN with its ACK" {
+@test "claim 20: on the wire: SYN, SYN and ACK, ACK; and each side's FIN with its ACK" {
     command -v tcpdump >/dev/null || skip "tcpdump is missing here"
     start server common/lab run A bin/06-accept-one 192.168.0.101:6666
     saw server "^listen"
@@ -160,4 +160,43 @@ ends_with_an_ack() { [[ $(tail -n 1 "$1") == *"Flags [.],"* ]]; }
     done
     run -0 common/lab --help
     [[ $output == "usage: common/lab shell PC"* ]]
+}
+
+# talking SCRIPT   A and B have two connections: @s in the Perl of A, which runs the script, and B
+# keeps them open. Meanwhile nothing that A sends arrives at B.
+talking() {
+    start a common/lab run A env PERL5LIB="$PWD/tests/lib" perl -MPeer -MSocket=:all -e '
+        my $l = owner("192.168.0.101:6666"); listen $l, 5; print "listening\n"; my @s;
+        for (0, 1) { accept $s[$_], $l or die } print "accepted\n"; cue(); '"$1"
+    saw a "^listening"
+    start b common/lab run B env PERL5LIB="$PWD/tests/lib" perl -MPeer -e '
+        my @s = map { connected("192.168.0.101:6666") } 1, 2; cue()'
+    saw a "^accepted"
+    common/lab run A ip neigh replace 192.168.0.102 lladdr 02:00:00:00:00:99 dev eth0
+    echo 1<>"$log/a.in"
+    saw a "^told"
+    run common/lab run A ss -Htn state established
+    common/lab run A ip neigh del 192.168.0.102 dev eth0
+}
+
+@test "lesson 09: a small packet waits for the ACK of an earlier one; with TCP_NODELAY it does not" {
+    # (Without tcp_early_retrans=0 the kernel sends what waits as a probe, after some milliseconds.)
+    talking 'system "echo 0 >/proc/sys/net/ipv4/tcp_early_retrans";
+        setsockopt $s[1], IPPROTO_TCP, TCP_NODELAY, 1 or die;
+        for my $s (@s) { put($s, $_) for "a", "b", "c" }
+        system "ss -Htin dport = " . (unpack_sockaddr_in getpeername $_)[0] for @s; print "told\n"; cue()'
+    cat "$log/a"
+    mapfile -t told < <(grep -o "bytes_sent.*" "$log/a")
+    ((${#told[@]} == 2))
+    [[ ${told[0]} == *" unacked:1 "* && ${told[0]} == *" notsent:2 "* ]]
+    [[ ${told[1]} == *" unacked:3 "* && ${told[1]} != *notsent* ]]
+}
+
+@test "lesson 10: with TCP_USER_TIMEOUT what is not confirmed is an error soon: ETIMEDOUT" {
+    talking 'setsockopt $s[0], IPPROTO_TCP, 18, pack "I", 1000 or die; # TCP_USER_TIMEOUT, in ms
+        put($_, "x") for @s;
+        sysread $s[0], $_, 1 or print "told ", $!{ETIMEDOUT} ? "ETIMEDOUT\n" : "$!\n"; cue()'
+    grep -qx "told ETIMEDOUT" "$log/a"
+    # The other connection has lost its packet as well, and its kernel still repeats it.
+    [[ $(grep -cE "^0 +1 +192\.168\.0\.101:6666 " <<<"$output") == 1 ]]
 }

@@ -35,6 +35,7 @@ nothing_noted() {
 }
 
 parts=(Predict Run Investigate Modify Make "When it goes wrong")
+# Where there is a hunt.c, there is a part "Hunt" before the last one.
 
 @test "every lesson has all its files, and a line in README.md" {
     local lesson number file others readme
@@ -81,7 +82,9 @@ parts=(Predict Run Investigate Modify Make "When it goes wrong")
         for line in "${parts[@]}"; do
             [[ $text == *$'\n'"## $line"$'\n'* ]] || note "$page: there is no part \"## $line\""
         done
-        mapfile -t found < <(grep '^## ' "$page")
+        [[ ! -f ${page%README.md}hunt.c || $text =~ $'\n'"## Make"$'\n'.*$'\n'"## Hunt"$'\n'.*$'\n```diff\n' ]] ||
+            note "$page: there is no part \"## Hunt\" after Make, with the answer as a diff"
+        mapfile -t found < <(grep '^## ' "$page" | grep -vx '## Hunt')
         for line in "${found[@]}"; do
             [[ $order == *"$line, "* ]] || note "$page: \"$line\" is not a part of a page"
         done
@@ -108,9 +111,58 @@ parts=(Predict Run Investigate Modify Make "When it goes wrong")
     nothing_noted
 }
 
+@test "every page has its bold terms in lessons/glossary.md, which has no others" {
+    local page line before=""
+    declare -A lesson=()
+    for page in lessons/*/README.md; do
+        while read -r line; do
+            [[ $line =~ ^"**"[^*]+"**"$ ]] ||
+                note "$page: \"$line\": bold begins and ends on one line"
+            line=${line//"**"/}
+            [[ -z ${lesson[${line,,}]-} ]] ||
+                note "$page: **$line** is bold in $page and ${lesson[${line,,}]}: a term is, once"
+            lesson[${line,,}]=$page
+        done < <(awk '/^```/ { block = !block } !block' "$page" | grep -oE '\*\*[^*]*(\*\*|$)')
+    done
+    while read -r line; do
+        page=lessons/${line#*](}
+        page=${page%%')): '*}
+        line=${line#'- **'}
+        line=${line%%'** (['*}
+        if [[ -z ${lesson[${line,,}]-} ]]; then
+            note "lessons/glossary.md: no page has **$line** in bold"
+        elif [[ ${lesson[${line,,}]} != "$page" ]]; then
+            note "lessons/glossary.md: **$line** is explained in ${lesson[${line,,}]}, not in $page"
+        fi
+        unset "lesson[${line,,}]"
+        [[ ! ${before^^} > ${line^^} ]] || note "lessons/glossary.md: **$line** comes before **$before**"
+        before=$line
+    done < <(grep '^- ' lessons/glossary.md)
+    for line in "${!lesson[@]}"; do
+        note "lessons/glossary.md: **$line** is missing: ${lesson[$line]} has it in bold"
+    done
+    nothing_noted
+}
+
+@test "every page has an answer to each question of Predict, with a line of a transcript" {
+    # shellcheck disable=SC2016 # the variables are Perl's
+    run -0 perl -0777 -ne '
+        my $shown = join " ", /^```(?:console|text).*?\n(.*?)^```/msg;
+        $shown =~ s/^[A-Z]\|//mg;
+        my ($predict) = /^## Predict\n(.*?)^## /ms or next;
+        for my $question ($predict =~ /^\d+\. .*?(?=^\d+\. |\z)/msg) {
+            my ($answer) = $question =~ m{<summary>Answer</summary>(.*?)</details>}s;
+            s/[\s~]+/ /g for $shown, $answer //= "";
+            print "$ARGV: question $1 of Predict has no answer with a line of a transcript\n"
+                if $question =~ /^(\d+)/ && !grep { length > 8 && index($shown, $_) >= 0 } $answer =~ /`(.*?)`/g;
+        }' lessons/*/README.md
+    echo "$output"
+    [[ -z $output ]]
+}
+
 @test "every link leads somewhere" {
     local page link
-    for page in {README,CONTRIBUTING,CHANGELOG}.md lessons/README.md lessons/*/README.md common/README.md tests/README.md; do
+    for page in {README,CONTRIBUTING,CHANGELOG}.md lessons/{README,glossary}.md lessons/*/README.md common/README.md tests/README.md; do
         # shellcheck disable=SC2016 # a link in `code` is not one
         while read -r link; do
             [[ $link == http* || -e $(dirname "$page")/$link ]] ||
@@ -123,9 +175,19 @@ parts=(Predict Run Investigate Modify Make "When it goes wrong")
 @test "lines of a page are at most 100 characters long, tables and transcripts apart" {
     run awk '/^```/ { block = !block } !block && !/^\|/ && length > 100 {
         print FILENAME ":" FNR ": " length " characters; 100 are the most"; bad = 1 } END { exit bad }' \
-        {README,CONTRIBUTING,CHANGELOG}.md lessons/*/README.md
+        {README,CONTRIBUTING,CHANGELOG}.md lessons/glossary.md lessons/*/README.md
     echo "$output"
     ((status == 0))
+}
+
+@test "what a transcript shows fits into 80 columns, rows with IPv6 and the calls of strace apart" {
+    # shellcheck disable=SC2016 # awk's, not the shell's
+    run -0 awk 'FNR == 1 { block = 0 } /^```/ { block = /^```console/ }
+        block && /^[A-Z]\| / && length > 83 && !/::/ && !/^[A-Z]\| [a-z0-9_]+\(.*\) += / {
+            print FILENAME ":" FNR ": " length - 3 " columns; a terminal has 80" }
+        block { lines++ } END { exit lines < 500 }' README.md slides/slides.md lessons/*/README.md
+    echo "$output"
+    [[ -z $output ]]
 }
 
 @test "README.md has its two commands, a line each" {

@@ -242,7 +242,7 @@ END
         32 "the program has ended with status 0" "A| 3 (a line that the page does not show)"
 }
 
-@test "a wrong exit status is noticed, and one that the page does not tell" {
+@test "a wrong exit status is noticed, and one that the page does not show" {
     page <<<$'A$ exit 3\nA? 2'
     page <<<$'A$ true\nA? 1'
     page <<<$'A$ exit 3'

@@ -27,6 +27,10 @@ load chat
     silent
 }
 
+@test "a client that reads slowly gets what was said, with no bytes missing in the middle" {
+    slow
+}
+
 @test "a client that comes and goes before it is let in stops nobody" {
     comes_and_goes
 }

@@ -22,7 +22,8 @@ counts() {
     for i in 1 2; do
         eventually shown "^ESTAB 0 0 $at .*" >/dev/null ||
             not_yet "the server takes what came, and waits for the rest" "$(in_lines \
-                "$(ss -Htn "src $at" | awk '{ print "its socket: " $1 ", bytes not received: " $2 }')")"
+                "$(ss -Htn "src $at" | awk '{ print "its socket: " $1 ", bytes not received: " $2 }
+                    END { if (NR == 0) print "it has closed the connection" }')")"
         sleep 0.1 # it has taken this piece; were it content with that, it would answer now
         cue slow
     done

@@ -27,8 +27,39 @@ load chat
     silent
 }
 
+@test "a client that reads slowly gets what was said, with no bytes missing in the middle" {
+    slow
+}
+
 @test "a client that comes and goes before it is let in stops nobody" {
     comes_and_goes
+}
+
+@test "it sleeps when nobody speaks, and when one does not read" {
+    serve
+    join anna ben
+    sleeps "it sleeps when nobody speaks"
+    cue anna "hello"
+    eventually shown "^ESTAB 6 0 .* $at" >/dev/null || not_yet "what one says is sent to the other one" \
+        "$(in_lines "$(ss -Htn "dport = :$port" | awk '{ print "a client: " $1 ", bytes to be read: " $2 }')")"
+    sleeps "it sleeps when one does not read"
+}
+
+@test "300 speak at the same time, and each message is heard" {
+    (($(ulimit -Hn) >= 400)) || skip "this system allows a program only $(ulimit -Hn) descriptors"
+    ulimit -Sn 400
+    serve
+    guest crowd 'our @all = many(301); print "come\n"; cue(); put($_, "hello") for @all[1 .. 300];
+        print "said\n"; cue(); print "one hears ", length get($all[0], 1500), " bytes\n"; cue()' "$at"
+    told crowd '^come' "301 clients connect"
+    members 301
+    pause # it learns of all that follows at the same time
+    cue crowd
+    told crowd '^said' "300 of them speak"
+    kill -CONT "$server"
+    cue crowd
+    told crowd '^one hears' "another one hears 1500 bytes of them"
+    same "one hears 1500 bytes" "$(tail -n 1 "$log/crowd")"
 }
 
 @test "a long message, 1 MB, is heard to its end" {
@@ -90,5 +121,5 @@ crowd() {
         "the last 10 of 32 clients are $(tail -n 1 "$log/others")"
     cue anna "hello"
     hears ben '"hello\n"'
-    sleeps "it sleeps when nobody speaks"
+    sleeps "without a free descriptor it sleeps as well"
 }

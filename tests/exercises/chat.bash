@@ -9,8 +9,8 @@ members() {
         runs "$1 clients in the chat"
         if ((SECONDS > deadline)) || [[ -n $(ss -Htn state close-wait "dport = :$port") ]]; then
             not_yet "the server has $1 connected socket$s: one for each client that is there" \
-                "$now; ss -tn shows at port $port:"$'\n'"$(ss -tn "( sport = :$port or dport = :$port )" |
-                    tail -n +2 | awk '{ print $1, $4, $5 }')"
+                "$now; ss -tn shows at port $port:"$'\n'"$(in_lines "$(ss -Htn "( sport = :$port or dport = :$port )" |
+                    awk '{ print $1, $4, $5 }' | sort)")"
         fi
         sleep 0.01
     done
@@ -155,6 +155,63 @@ silent() {
         "it is still in the chat: what it can read now has no end"
     same "what the silent one can still read is a beginning, with no hole" \
         "what the silent one can still read is $(sed 's/^a beginning$/&, with no hole/; s/^this peer.*/without an end/' <(tail -n 1 "$log/silent"))"
+}
+
+# A send() that takes only a part of a message must not leave a hole. The slow one has small buffers
+# (short segments make the server's small, too), and reads nothing until the kernel shows that they hold less
+# than was said. Then it reads all there is, so that there is room for what is said next. Two others,
+# who came before and after it, hear each message before the next one is said: whatever the order in
+# which the server sends, it has then tried to send it to the slow one as well.
+slow() {
+    serve
+    guest slow 'use Socket qw(SOL_SOCKET SO_RCVBUF IPPROTO_TCP TCP_MAXSEG sockaddr_in);
+        my $first = connected();
+        my ($slow, $address) = Peer::unbound();
+        setsockopt $slow, SOL_SOCKET, SO_RCVBUF, 8192 or die "SO_RCVBUF: $!\n";
+        setsockopt $slow, IPPROTO_TCP, TCP_MAXSEG, 200 or die "TCP_MAXSEG: $!\n";
+        connect $slow, $address or die "connect: $!\n";
+        my ($last, $talker) = (connected(), connected());
+        my $port = sprintf ":%04X", (sockaddr_in(getsockname $slow))[0];
+        my ($said, $heard, $ended) = ("", "", 0);
+        sub kept { # bytes for the slow one that it has not read, here and at the server
+            my $sum = 0;
+            open my $table, "<", "/proc/net/tcp" or die "/proc/net/tcp: $!\n";
+            while (my $row = <$table>) {
+                my ($from, $to, $send, $receive) =
+                    $row =~ /^ *\d+: \w+(:\w+) \w+(:\w+) \w+ (\w+):(\w+)/ or next;
+                $sum += hex($send) + hex $receive if $from eq $port || $to eq $port }
+            return $sum }
+        sub moment { select undef, undef, undef, 0.01 }
+        sub cut { # what has arrived here, and is not confirmed yet, is kept twice for a moment
+            for (1 .. 100) { last if kept() <= length $said; moment() }
+            for (1, 2) { return 0 if kept() >= length $said; moment() }
+            return 1 }
+        sub say_more {
+            my $message = join "", map { sprintf "%09d\n", length($said) / 10 + $_ } 0 .. 99;
+            $said .= $message;
+            alarm 20;
+            put($talker, $message);
+            get($_, 1000) eq $message or print("the others do not hear all\n"), exit for $first, $last }
+        sub read_all {
+            until ($ended || !(ready($slow, 0, kept() ? 5 : 0))[0]) {
+                $ended = !sysread $slow, $heard, 65536, length $heard } }
+        print "in\n"; cue();
+        do { say_more() } until cut();
+        for (1 .. 4) { read_all(); say_more() }
+        moment() while !$ended && length $heard < length $said && (read_all(), kept());
+        my ($same) = ($heard ^ substr $said, 0, length $heard) =~ /^(\0*)/; # as long as that
+        print length $same < length $heard ? "a beginning of " . length($same) . " bytes, then some are missing, then it goes on\n"
+            : $ended || $heard eq $said ? "no bytes are missing in the middle\n"
+            : "the end is missing, and the client is still in the chat\n"' "$at"
+    saw slow '^in'
+    members 4
+    cue slow
+    for ((i = 0; i < 4; i++)); do
+        saw slow '^(a|no|the)|waited|line' >/dev/null && break
+    done
+    told slow '^(a|no|the)' "a client that reads slowly gets something"
+    same "in what a client gets that reads slowly: no bytes are missing in the middle" \
+        "in what a client gets that reads slowly: $(tail -n 1 "$log/slow")"
 }
 
 # A client that comes and goes before it is let in stops nobody.

@@ -5,11 +5,14 @@ load ../lib/helpers
 load ../lib/peers
 export LC_ALL=C
 
-# What is checked: bin/06-exercise for 06.bats (make solutions has others checked, too), and where:
+# What is checked: bin/06-exercise for 06.bats, bin/07-hunt for hunt-07.bats (make solutions has others
+# checked, too), and where:
 # a port of its own for each check, so that no check leaves a TIME_WAIT to the next one. (On the
 # machine itself helpers.bash has chosen it.)
 number=$(basename "$BATS_TEST_FILENAME" .bats)
-exercise=${EXERCISE:-bin/$number-exercise}
+exercise=bin/$number-exercise
+[[ $number != hunt-* ]] || exercise=bin/${number#hunt-}-hunt
+exercise=${EXERCISE:-$exercise}
 if [[ ${PLAYED_IN-} == in* ]]; then
     port=$((6660 + ${BATS_TEST_NUMBER:-0}))
     at=127.0.0.1:$port
@@ -21,12 +24,52 @@ AT=$at # for the peers
 limit=$(((patience + 3) / 4))
 bounded=(bash -c 'ulimit -f 1024; exec "$@"' -)
 
-# not_yet EXPECTED SEEN   the check fails, and says so. Either may have several lines.
+# The compiler's checkers (Makefile) end the program when it does what no C program may do. What one
+# of them has to say goes to a file, what the other one (gcc's) to stderr.
+export ASAN_OPTIONS="exitcode=99:detect_leaks=0:detect_stack_use_after_return=1:log_path='$log/found'"
+export UBSAN_OPTIONS=exitcode=99
+
+# found   sets REPLY to what they have found, in plain words; fails where they have found nothing.
+found() {
+    local report what=""
+    report=$(cat "$log"/found.* 2>/dev/null || grep -ahs -D skip -m 1 '\.c:[0-9:]* runtime error: ' "$log"/*) ||
+        return
+    if [[ $report =~ \ runtime\ error:\ ([^$'\n']*) ]]; then
+        what=${BASH_REMATCH[1]}
+        [[ $what != *"insufficient space"* ]] || what="past the end of an array, or before it"
+    elif [[ $report =~ AddressSanitizer:\ (attempting\ )?([a-zA-Z-]+) ]]; then
+        case ${BASH_REMATCH[2]} in
+            heap-buffer-overflow) what="past the end of what malloc() has returned, or before it" ;;
+            *-buffer-overflow | *-buffer-underflow) what="past the end of an array, or before it" ;;
+            heap-use-after-free) what="memory that has been freed" ;;
+            stack-use-*) what="a variable of a function or block that has ended" ;;
+            double-free | bad-free) what="free(): this memory is not there to be freed" ;;
+            SEGV | unknown-crash) what="a pointer that points nowhere, NULL perhaps" ;;
+            stack-overflow) what="the stack is full: a function that calls itself without end?" ;;
+            *) what=${BASH_REMATCH[2]} ;;
+        esac
+        [[ ! $report =~ $'\n'(WRITE|READ)\ of ]] || what="${BASH_REMATCH[1]/READ/read}s $what"
+        what=${what/WRITEs/writes}
+    fi
+    REPLY="the compiler's checkers have stopped the program"
+    [[ ! $report =~ (lessons/[^\ /]*/)?exercise\.c:[0-9]+ ]] || REPLY+=$' at\n'${BASH_REMATCH[0]}
+    REPLY+=$':\n'$what
+}
+
+# not_yet EXPECTED SEEN   the check fails, and says so. Either may have several lines. (What the
+# checkers have found is the cause of whatever else has been seen.)
 not_yet() {
-    local next=$'\n:           ' # the next line of a text begins below the first one
+    local next=$'\n:           ' seen=$2 # the next line of a text begins below the first one
+    ! found || seen=$REPLY
     printf ': expected: %s\n' "${1//$'\n'/$next}"
-    printf ': seen:     %s\n' "${2//$'\n'/$next}"
+    printf ': seen:     %s\n' "${seen//$'\n'/$next}"
     return 1
+}
+
+# What they find fails a check in which all else is well, too.
+teardown() {
+    end_started
+    [[ -z ${BATS_TEST_COMPLETED-} ]] || ! found || not_yet "a program in which all is well" ""
 }
 
 # in_lines TEXT   8 lines at most, of what a terminal can show; "nothing" where there is none.
@@ -44,6 +87,7 @@ same() {
 # ending_of STATUS   in words.
 ending_of() {
     case $1 in
+        99) echo "the compiler's checkers have stopped it" ;;
         137) echo "it still ran after $limit seconds" ;;
         139) echo "it crashed: Segmentation fault (SIGSEGV)" ;;
         141) echo "it was killed by the signal SIGPIPE (exit status 141)" ;;
@@ -185,15 +229,18 @@ stopped() {
     [[ $(<"/proc/$server/stat") == *") T "* ]]
 }
 
-# sleeps WHAT   the program in the background does not keep a processor busy.
+# sleeps WHAT   the program in the background does not keep a processor busy: when looked at, it is
+# asleep. (Its processor time would not tell that on a machine on which it gets hardly any.)
 sleeps() {
     local asleep=0 state i
     for ((i = 0; i < 20; i++)); do
-        read -r _ _ state _ <"/proc/$server/stat" || runs "$1"
-        [[ $state == R ]] || ((++asleep))
+        { read -r state <"/proc/$server/stat"; } 2>/dev/null || runs "$1"
+        [[ $state == *") R "* ]] || ((++asleep))
         sleep 0.02
     done
-    ((asleep >= 10)) || not_yet "$1" "looked at 20 times, it was busy $((20 - asleep)) times"
+    runs "$1"
+    ((asleep >= 10)) || not_yet "$1" \
+        "of 20 times that it was looked at, it was at work $((20 - asleep)) times: it keeps a processor busy"
 }
 
 # keeps COUNT WHAT   the program in the background has so many sockets or fewer, in $patience seconds.

@@ -164,7 +164,7 @@ eth3: down
 "* ]]
 }
 
-@test "claim 3 bends: an alias with a label, eth0:1, is an address and no interface" {
+@test "claim 3 bends: an alias with a label, eth0:1, is an address, not an interface" {
     needs network
     machine
     local addresses=4
@@ -181,7 +181,7 @@ eth0: up
 interfaces: 2, active: 2, addresses: $addresses" ]]
 }
 
-@test "claim 4: no two interfaces have one address, link-local ones by the interface's name" {
+@test "claim 4: no two interfaces have one address, link-local ones differ by the interface's name" {
     needs network ipv6
     machine
     { card eth0 10.0.0.1/24 fe80::1/64 && card eth1 10.0.0.2/24 fe80::1/64; } | build

@@ -66,12 +66,12 @@ traced() {
     [[ $(one_more 127.0.0.1 "$port") == EADDRINUSE ]]
 }
 
-@test "claim 6: there are 2^16 ports: 65535 binds, 65536 is no port" {
+@test "claim 6: there are 2^16 ports: 65535 binds, 65536 is not a port" {
     hold last 127.0.0.1:65535
     [[ $(one_more 127.0.0.1 65535) == EADDRINUSE ]]
     run -2 --separate-stderr on_it bin/02-bind 127.0.0.1:65536 </dev/null
     [[ -z $output ]]
-    [[ $stderr == '02-bind: "65536" is not a port: '*"0 to 65535"*$'\n'"usage: "* ]]
+    [[ $stderr == '02-bind: "65536" is not a port from 0 to 65535'$'\n'"usage: "* ]]
 }
 
 # tells_limits   the program tells the limits that the kernel has now.
@@ -87,7 +87,7 @@ tells_limits() {
     limits="$limit $first $last"
 }
 
-@test "claim 6: the limits told are those of the kernel, also after they have changed" {
+@test "claim 6: the limits printed are those of the kernel, even after they have changed" {
     local new values limits
     tells_limits
     needs network
@@ -101,14 +101,14 @@ tells_limits() {
     done
 }
 
-@test "claim 6: port 0 is no port: the kernel chooses a free one of its range" {
+@test "claim 6: port 0 is not a port: the kernel chooses a free one of its range" {
     local first last chosen
     read -r first last < <(on_it cat /proc/sys/net/ipv4/ip_local_port_range)
     hold any 127.0.0.1:0
     chosen=$(port_of any)
     ((chosen >= first && chosen <= last))
     [[ $(one_more 127.0.0.1 "$chosen") == EADDRINUSE ]]
-    saw any "^port 0 is the bytes 00 00 "
+    saw any "^port 0: bytes 00 00 "
 
     # What it says is what getsockname() was told.
     needs strace
@@ -148,7 +148,7 @@ tells_limits() {
     [[ $(one_more 127.0.0.1 "$port") == ok ]]
 }
 
-@test "claim 7: the calls told are the calls made, in that order and with these results" {
+@test "claim 7: the calls printed are the calls made, in that order and with these results" {
     needs strace
     traced "$at"
     local ip='sin_addr=inet_addr("127.0.0.1")' told calls
@@ -160,7 +160,7 @@ tells_limits() {
     [[ ${calls[3]} =~ ^"close(3<".*">)"\ +"= 0"$ ]]
     ((${#calls[@]} == 4))
     told=$(sed -n '3,$p' <<<"$output")
-    [[ $told == "port $port is the bytes "*" in network order; "*"
+    [[ $told == "port $port: bytes "*" in network byte order, "*"
 socket: fd 3
 bind: fd 3 is $at
 The port is ours. Enter ends this.
@@ -217,7 +217,7 @@ END
     [[ $stderr == "02-bind: bind [2001:db8::1]:6666: "*"(EADDRNOTAVAIL)"* ]]
 }
 
-@test "stumble 11: the bytes of the port, in network order and as this machine has them" {
+@test "stumble 11: the bytes of the port, in network byte order and in this machine's memory" {
     local p told
     for p in 6666 4096 8080 65535; do # all open to an ordinary user
         # shellcheck disable=SC2016 # the variables are perl's
@@ -225,8 +225,7 @@ END
             my $port = shift;
             my @network = unpack("x2 H2 H2", pack_sockaddr_in($port, INADDR_ANY));
             my @here = unpack("H2 H2", pack("S", $port));
-            print "port $port is the bytes @network in network order; ",
-                "@here as this machine stores it";' "$p")
+            print "port $port: bytes @network in network byte order, @here in this machine\x27s memory";' "$p")
         run on_it bin/02-bind "127.0.0.1:$p" </dev/null # it may be taken, on the machine itself
         [[ ${lines[2]} == "$told" ]]
     done
@@ -262,7 +261,7 @@ END
     [[ $output == *EACCES* ]]
 }
 
-@test "Enter, also after other text, ends it; the port is free again" {
+@test "Enter ends it, even after other text; the port is free again" {
     hold one "$at"
     printf 'no line yet' 1<>"$log/one.in"
     [[ $(one_more 127.0.0.1 "$port") == EADDRINUSE ]]

@@ -126,12 +126,12 @@ row() {
     return 1
 }
 
-@test "claim 14: the second bind fails, with the error on one line and what to try on the next" {
+@test "claim 14: the second bind fails, with the error on one line and what to try below" {
     start one "${inside[@]}" bin/03-bind-twice "$at"
     saw one "^bind: fd 3 is $at$"
     run -1 --separate-stderr on_it bin/03-bind-twice "$at"
     [[ -z $output ]]
-    ((${#stderr_lines[@]} == 2))
+    ((${#stderr_lines[@]} == 4))
     [[ ${stderr_lines[0]} == \
         "03-bind-twice: bind $at: Address already in use (EADDRINUSE)" ]]
     [[ ${stderr_lines[1]} == "  try: "*"another port"* ]]
@@ -149,7 +149,7 @@ row() {
     [[ $output == *"bind: fd 3 is $at"* ]]
 }
 
-@test "claim 14: the error told is that of the call" {
+@test "claim 14: the error printed is that of the call" {
     needs strace
     start one "${inside[@]}" bin/03-bind-twice "$at"
     saw one "^The port is ours"
@@ -157,7 +157,7 @@ row() {
     [[ $(<"$log/trace") == *"htons($port)"*"= -1 EADDRINUSE (Address already in use)" ]]
 }
 
-@test "claim 14: with port 0 it tells the port that the kernel chose, for the second program" {
+@test "claim 14: with port 0 it prints the port that the kernel chose, for the second program" {
     start one "${inside[@]}" bin/03-bind-twice 127.0.0.1:0
     saw one "^The port is ours"
     at=$(sed -nE 's/^bind: fd 3 is (.*)/\1/p' "$log/one")
@@ -243,7 +243,7 @@ row() {
     [[ $(on_it ss -Htln "sport = :$port" | wc -l) == 1 ]]
 }
 
-@test "claim 18 bends: with SO_REUSEPORT two listen, and the kernel deals the clients out to both" {
+@test "claim 18 bends: with SO_REUSEPORT two listen, the kernel distributes the clients" {
     table
     row 127.0.0.1 SO_REUSEPORT listening 127.0.0.1 SO_REUSEPORT ok ok
     # shellcheck disable=SC2016 # the variables are perl's
@@ -356,7 +356,7 @@ calls_of_table() {
     done <"$log/restarts"
 }
 
-@test "--table: the answers told are those of the calls made, in that order" {
+@test "--table: the answers printed are those of the calls made, in that order" {
     needs strace
     # The table is what the traced run itself says.
     on_it() {
@@ -441,7 +441,7 @@ calls_of_table() {
     row 127.0.0.1 SO_REUSEPORT bound 127.0.0.1 - EADDRINUSE -
 }
 
-@test "stumble 16: [::] takes 0.0.0.0 too, either way round, unless it is IPV6_V6ONLY" {
+@test "stumble 16: [::] includes 0.0.0.0, in either order, unless it is IPV6_V6ONLY" {
     table
     row 0.0.0.0 - bound 127.0.0.1 - EADDRINUSE -
     row 127.0.0.1 - bound 0.0.0.0 - EADDRINUSE -
@@ -456,7 +456,7 @@ calls_of_table() {
     run -1 on_it bin/03-bind-twice "$at"
 }
 
-@test "--table takes no endpoint" {
+@test "--table does not take an endpoint" {
     run -2 --separate-stderr on_it bin/03-bind-twice --table 127.0.0.1:6666
     [[ -z $output && $stderr == "03-bind-twice: "*'"127.0.0.1:6666"'*$'\n'"usage: "* ]]
 }

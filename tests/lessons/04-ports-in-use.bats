@@ -1,4 +1,4 @@
-# Lesson 04: who has which port. Oracles: ss, strace, peers in Perl, tables of ours.
+# Lesson 04: which program has which port. Oracles: ss, strace, peers in Perl, tables of ours.
 # shellcheck disable=SC2154,SC2030,SC2031 # log, pid, port, status: helpers.bash and bats set them
 # shellcheck disable=SC2016 # the scripts in single quotes are Perl's, or for a shell inside
 load ../lib/helpers
@@ -159,7 +159,7 @@ setup() {
     has 1 "^SYN_SENT 0 1 127.0.0.1:[0-9]+ 127.0.0.1:$next $pid/perl$"
 }
 
-@test "claim 8: it agrees with ss over IPv6, and for listeners that take IPv4, too" {
+@test "claim 8: it agrees with ss over IPv6, and for listeners that take IPv4 as well" {
     needs ipv6
     local next=$((port + 1))
     a_life ::1
@@ -206,7 +206,7 @@ setup() {
     grep -qE "^ LISTEN +2 +0 +$at +none, 2 waiting " "$log/said"
 }
 
-@test "claim 8: PORT: only the sockets that have it, at either end" {
+@test "claim 8: PORT: only the sockets that have it, on either side" {
     peer sockets 'my @at = map { "127.0.0.1:" . ($ARGV[0] + $_) } 0, 1;
         my @all = map { my $s = owner($_); listen $s, 5; $s } @at;
         push @all, map { connected($_) } @at; print "ready\n"; cue()' "$port"
@@ -243,7 +243,7 @@ setup() {
     has 1 "^LISTEN 0 - $at none $pid/perl $child/child$"
 }
 
-@test "claim 8: whose a socket is shows as far as permission reaches, as with ss" {
+@test "claim 8: the owner of a socket is shown if we have the permission, as with ss" {
     as_student true
     local script='my $s = owner($ARGV[0]); listen $s, 5; print "in\n"; cue()' next=$((port + 1))
     start mine setpriv --bounding-set=-all --inh-caps=-all perl -Itests/lib -MPeer -e "$script" "$at"
@@ -366,7 +366,7 @@ END
     run ! grep -E '.{80}' <(sed -E 's/ [0-9]+ ([^ ]+)$/ 4194304 \1/' "$log/said") # the largest pid
 }
 
-@test "a PORT that is none is refused, status 2" {
+@test "what is not a PORT is refused, status 2" {
     local words
     for words in 80x 0 65536 -1 "" " 80" +80 127.0.0.1:80 99999999999999999999 \
         "--watch x" "--watch 0" "6666 6667"; do
@@ -412,7 +412,7 @@ tables() {
     [[ $status == 0 ]]
 }
 
-@test "claim 8: --watch: a socket that changes its state only is new, too" {
+@test "claim 8: --watch: a socket that changes only its state is new as well" {
     peer both 'my $l = owner($ARGV[0]); listen $l, 5;
         my $c = connected($ARGV[0]); accept(my $s, $l); print name(getsockname $c), "\n";
         cue(); finish($c); cue()' "$at"
@@ -429,7 +429,7 @@ tables() {
     [[ $status == 0 ]]
 }
 
-@test "--watch looks and says nothing while nothing changes; SIGINT and SIGTERM end it, status 0" {
+@test "--watch looks and prints nothing while nothing changes; SIGINT and SIGTERM end it, status 0" {
     needs strace
     start server bin/06-accept-one "$at"
     saw server '^listen'

@@ -17,7 +17,7 @@ connects() {
         "$(sockets_of "$pid")" ]]
 }
 
-@test "claim 9: a program listens on (address, port): connected, and the endpoints are told" {
+@test "claim 9: a program listens on (address, port): connected, and the endpoints are printed" {
     connects 127.0.0.1:6666
     shown 'ESTAB 0 0 127\.0\.0\.1:6666 '
 }
@@ -36,10 +36,10 @@ refused() {
     [[ $output == "" ]]
     [[ ${#stderr_lines[@]} == 2 ]]
     [[ ${stderr_lines[0]} == "05-connect: connect $1: Connection refused (ECONNREFUSED)" ]]
-    [[ ${stderr_lines[1]} == *"no program listens on this address and port"* ]]
+    [[ ${stderr_lines[1]} == "  No program listens on this address and port. Or a firewall refuses." ]]
 }
 
-@test "claim 9: stumble 3: nobody listens there: refused, status 1, and what that means" {
+@test "claim 9: stumble 3: nothing listens there: refused, status 1, and what that means" {
     refused 127.0.0.1:6666
 }
 
@@ -121,7 +121,34 @@ hosts file can be had here"
     [[ ${lines[4]} == "connect: 127.0.0.1:"*" -> 127.0.0.1:6666" ]]
 }
 
-@test "claim 9: a name that nobody knows: status 1, with the EAI_ name and what that means" {
+@test "an address that does not answer: curl tries the next one soon, our client waits (RFC 8305)" {
+    command -v curl >/dev/null || skip "curl is missing here"
+    needs network ipv6
+    machine
+    "${inside[@]}" unshare --mount true 2>/dev/null || skip "needs a mount namespace"
+    "${inside[@]}" ip -batch - <<'END'
+link add e0 type veth peer name e1
+addr add fd00::1/64 dev e0 nodad
+link set e0 up
+link set e1 up
+neigh add fd00::66 lladdr 02:00:00:00:00:99 dev e0
+END
+    printf '%s twins\n' fd00::66 127.0.0.1 >"$log/hosts"
+    twins=("${inside[@]}" unshare --mount
+        bash -c 'mount --bind "$0" /etc/hosts && exec "$@"' "$log/hosts")
+    start server "${inside[@]}" bin/07-accept-many
+    saw server '^listen'
+    # Both have a second for an address. 05-connect uses it up, and then takes the other address.
+    run -0 "${twins[@]}" bin/05-connect --timeout 1 twins:6666 </dev/null
+    [[ $output == *"connect [fd00::66]:6666: Connection timed out (ETIMEDOUT)"*"-> 127.0.0.1:6666"* ]]
+    # curl is connected within this second, by the same other address.
+    run "${twins[@]}" curl --silent --http0.9 --connect-timeout 1 --max-time 2 \
+        --write-out '%{remote_ip} %{time_connect}\n' --output /dev/null http://twins:6666/
+    echo "$output"
+    [[ $output =~ ^127\.0\.0\.1\ 0\.[0-9]+$ ]]
+}
+
+@test "claim 9: a name without an address: status 1, with the EAI_ name and what that means" {
     name=$(printf 'x%.0s' {1..64}) # longer than a part of a name can be: no name server is asked
     run ! getent ahosts "$name"
     run -1 --separate-stderr timeout "$patience" bin/05-connect "$name:6666"
@@ -131,14 +158,14 @@ hosts file can be had here"
     [[ ${stderr_lines[1]} == *"spelled right?" ]]
 }
 
-@test "claim 9: fe80 without its interface: what is missing is told" {
+@test "claim 9: fe80 without its interface: the message says what is missing" {
     [[ -e /proc/sys/net/ipv6 ]] || needs ipv6
     run -1 timeout "$patience" bin/05-connect "[fe80::1]:6666"
     [[ $output != *EAFNOSUPPORT* ]] || needs ipv6
     [[ ${lines[0]} == *"(EINVAL)" && ${lines[1]} == *"[fe80::1%eth0]:6666"* ]]
 }
 
-@test "claim 9: a machine without IPv6: what is missing is told" {
+@test "claim 9: a machine without IPv6: the message says what is missing" {
     if lacks ipv6; then
         run -1 timeout "$patience" bin/05-connect "[::1]:6666"
     else
@@ -151,7 +178,7 @@ hosts file can be had here"
     [[ ${lines[1]} == *"IPv6"* ]]
 }
 
-@test "stumble 12: --timeout 1 where nobody answers: ETIMEDOUT, after a second" {
+@test "stumble 12: --timeout 1 and no answer: ETIMEDOUT, after a second" {
     start server bin/06-accept-one --backlog 0
     saw server '^listen'
     start first bin/05-connect --timeout 1
@@ -171,14 +198,14 @@ hosts file can be had here"
     done
     ((took < 2000000))
     grep -q '^05-connect: connect 127.0.0.1:6666: .* (ETIMEDOUT)$' "$log/third"
-    grep -q '^  Nobody answered' "$log/third"
+    grep -q '^  No answer' "$log/third"
 
     # The limit is for connecting, not for the connection: the first one goes on.
     cue first "still here"
     saw first '^still here'
 }
 
-@test "in a pipe: 4 MB of any bytes to a server and back, to the byte; words only on stderr" {
+@test "in a pipe: 4 MB of any bytes to a server and back, to the byte; messages only on stderr" {
     start server bin/07-accept-many
     saw server '^listen'
     random_bytes 4000000 "$log/sent"
@@ -190,7 +217,7 @@ hosts file can be had here"
     (($(wc -l <"$log/words") == 3))
 }
 
-@test "claim 16: the peer finishes first, we still send: both ends stand, and nothing is lost" {
+@test "claim 16: the peer finishes first, we still send: both sides stay open, and nothing is lost" {
     peer server 'my $s = accepted(undef, 4096); finish($s);
         cue(); open my $f, ">", shift; while (sysread $s, $_, 1000) { print $f $_ }' "$log/got"
     saw server '^listening'
@@ -248,7 +275,7 @@ hosts file can be had here"
     grep -q '^05-connect: connection to 127.0.0.1:6666: .* (EPIPE)$' "$log/client"
 }
 
-@test "on a terminal, what the peer sends comes quoted: its control bytes do nothing" {
+@test "on a terminal, what the peer sends is quoted: its control bytes do nothing" {
     peer server 'my $s = accepted(); put($s, "\e]0;title\a\x9b31m\0\x7f\b\r\"\\\n"); get($s)'
     saw server '^listening'
     run -0 timeout "$patience" script -qec bin/05-connect /dev/null </dev/null

@@ -58,7 +58,7 @@ served() {
     [[ $status == 0 ]]
 }
 
-@test "stumble 5: a client that is silent has not finished; one that has is heard once" {
+@test "stumble 5: an idle client has not finished; the end of one that has is seen once" {
     peer client 'my $s = connected(); cue(); finish($s); get($s)'
     saw server '^accept: '
     is_running "$server"
@@ -68,7 +68,7 @@ served() {
     (($(grep -c '^recv: 0 bytes' "$log/server") == 1))
 }
 
-@test "stumble 7: the second client is connected meanwhile, and nobody serves it" {
+@test "stumble 7: the second client is connected meanwhile, and is not served" {
     peer first 'my $s = connected(); cue(); put($s, "me\n"); print get($s, 3);
         cue(); finish($s); print get($s), "end\n"'
     saw server '^accept: '
@@ -168,14 +168,14 @@ served() {
     grep -qE '^06-accept-one: recv from 127\.0\.0\.1:[0-9]+: .* \(ECONNRESET\)$' "$log/server"
 }
 
-@test "what a client sends is told quoted: its control bytes do nothing" {
+@test "what a client sends is printed quoted: its control bytes do nothing" {
     peer client 'talk(connected(), "\e]0;title\a\x9b31m\0\x7f\b\r\"\\\n")'
     served 0
     grep -qxF 'recv: 21 bytes "\x1b]0;title\x07\x9b31m\x00\x7f\x08\r\"\\\n"' "$log/server"
     run ! grep -aP '[^\n\x20-\x7e]' "$log/server"
 }
 
-@test "stumble 10: no NUL ends what is received: nothing of an earlier message shows" {
+@test "stumble 10: no NUL ends what is received: nothing of an earlier message is printed" {
     peer client 'my $s = connected(); for ("x" x 60, "hi") { put($s, $_); get($s, length) }
         finish($s); print get($s), "end\n"'
     saw client '^end'

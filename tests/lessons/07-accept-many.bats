@@ -39,13 +39,13 @@ serves() {
 # told_sockets   the sockets that the server has told of and has not closed: FD LOCAL PEER.
 told_sockets() {
     sed -nE -e 's/^listen: fd ([0-9]+) is ([^,]*),.*/\1 \2 none/p' \
-        -e 's/^accept: fd ([0-9]+) is (.*), the client is ([^ ]*) .*/\1 \2 \3/p' \
+        -e 's/^accept: fd ([0-9]+) is (.*), the client is ([^ ]*)$/\1 \2 \3/p' \
         -e 's/^close: fd ([0-9]+),.*/\1/p' "$log/server" |
         awk 'NF == 3 { open[$1] = $0 } NF == 1 { delete open[$1] }
             END { for (fd in open) print open[fd] }' | sort -n
 }
 
-@test "claim 10: claim 19: stumble 21: clients come and go, a socket for each; told as ss has them" {
+@test "claim 10: claim 19: stumble 21: clients come and go, a socket for each, as ss shows" {
     grep -qx "listen: fd 3 is $at, waiting for clients" "$log/server"
     for n in 1 2 3; do
         peer "client-$n" 'my $s = connected(); put($s, "hello\n"); print get($s, 6);
@@ -53,7 +53,7 @@ told_sockets() {
         saw "client-$n" '^hello'
         [[ "$(told_sockets)" == "$(sockets_of "$server")" ]]
         (($(sockets_of "$server" | wc -l) == n + 1))
-        [[ $(tail -n 1 "$log/server") == *" ($n client"*", $((n + 1)) sockets, 1 port)" ]]
+        [[ $(tail -n 1 "$log/server") == *"    $n client"*", $((n + 1)) sockets, 1 port" ]]
         shown "^LISTEN .* $at"
     done
     grep -q '^Threads:.1$' "/proc/$server/status"
@@ -63,9 +63,9 @@ told_sockets() {
         saw server '^close: ' $((3 - n))
         [[ "$(told_sockets)" == "$(sockets_of "$server")" ]]
     done
-    [[ $(tail -n 1 "$log/server") == *"has finished (1 client, 2 sockets, 1 port)" ]]
+    [[ $(tail -n 2 "$log/server") == *" has finished"$'\n'"    1 client, 2 sockets, 1 port" ]]
     cue client-3
-    saw server '^close: .* has finished \(0 clients, 1 socket, 1 port\)$'
+    saw server '^    0 clients, 1 socket, 1 port$'
     serves
 }
 
@@ -76,10 +76,10 @@ told_sockets() {
     peer client 'my $s = connected("[::1]:'"$port"'"); print talk($s, "hello\n"), "end\n"'
     saw client '^end'
     grep -qx hello "$log/client"
-    grep -qE '^accept: fd '"$first"" is \[::1\]:$port, the client is \[::1\]:[0-9]+ " "$log/six"
+    grep -qE '^accept: fd '"$first"" is \[::1\]:$port, the client is \[::1\]:[0-9]+$" "$log/six"
 }
 
-@test "stumble 7: a second client is served while the first one is silent" {
+@test "stumble 7: a second client is served while the first one is idle" {
     peer silent 'my $s = connected(); print "in\n"; cue()'
     saw silent '^in'
     saw server '^accept: '
@@ -108,7 +108,7 @@ told_sockets() {
     shown "^ESTAB .* $at " 200
     kill -CONT "$server"
     saw burst '^served'
-    saw server '^accept: .* \(200 clients, 201 sockets, 1 port\)$'
+    saw server '^    200 clients, 201 sockets, 1 port$'
 }
 
 @test "1,000 clients held, each answered; an idle one takes less than 100 bytes of memory" {
@@ -128,7 +128,7 @@ told_sockets() {
     shown "^ESTAB 0 0 $at " 1000
 }
 
-@test "4 MB from a client that closes half come back to the byte" {
+@test "4 MB from a client that has half-closed come back to the byte" {
     random_bytes 4000000 "$log/sent"
     peer client 'undef $/; open my $f, "<", $ARGV[0]; open my $g, ">", $ARGV[1];
         print $g talk(connected(), <$f>); close $g; print "end\n"' "$log/sent" "$log/back"
@@ -149,12 +149,12 @@ told_sockets() {
     done
 }
 
-@test "a client that resets: told, and the others do not notice" {
+@test "a client that resets: it is reported, and the others do not notice" {
     peer other 'my $s = connected(); put($s, "1"); print get($s, 1), "\n"; cue();
         put($s, "2"); print get($s, 1), "\n"; cue()'
     saw other '^1'
     peer client 'my $s = connected(); put($s, "hello"); get($s, 5); vanish($s)'
-    saw server '^close: fd '$((first + 1))', the client .* has gone: .* \(ECONNRESET\) \(1 client,'
+    saw server '^close: fd '$((first + 1))', the client .* has gone: .* \(ECONNRESET\)$'
     cue other
     saw other '^2'
     serves
@@ -193,7 +193,7 @@ waits() {
     awk '$1 == "voluntary_ctxt_switches:" { print $2 }' "/proc/$server/status"
 }
 
-@test "stumble 24: out of descriptors: said once, no busy loop, and every one of 40 is served" {
+@test "stumble 24: out of descriptors: one message, no busy loop, and each of 40 clients is served" {
     another bash -c 'ulimit -n 20; exec "$@"' - "$program" "$at"
     peer forty 'my @s = many(40); put($_, "hello") for @s; my $n = cue();
         for (0 .. $n - 1) { get($s[$_], 5) eq "hello" or die }
@@ -201,7 +201,7 @@ waits() {
         print "the others wait\n"; cue();
         for ($n .. 39) { close $s[$_ - $n]; get($s[$_], 5) eq "hello" or die }
         print "all served\n"'
-    saw server ': out of descriptors: clients wait until another one leaves: .* \(EMFILE\)$'
+    saw server ': out of descriptors: new clients wait until another one leaves$'
     let_in=$(grep -c '^accept: ' "$log/server")
     ((10 <= let_in && let_in <= 16))
     shown "^ESTAB .* $at " 40
@@ -216,12 +216,12 @@ waits() {
     cue forty # now one after the other leaves
     saw forty '^all served'
     saw server '^accept: ' 40
-    saw server '^close: .* \(0 clients, '
+    saw server '^    0 clients, '
     [[ $(grep -c EMFILE "$log/server") == 1 ]]
     serves
 }
 
-@test "--quiet tells nothing of clients" {
+@test "--quiet prints nothing about clients" {
     another "$program" --quiet "$at"
     serves
     peer client 'my $s = connected(); put($s, "hello"); get($s, 5); vanish($s); print "gone\n"'
@@ -235,7 +235,7 @@ waits() {
 close: fd 3, the listener" ]]
 }
 
-@test "SIGINT and SIGTERM end it, status 0: with no clients, and with some, of which one is deaf" {
+@test "SIGINT and SIGTERM end it, status 0: without clients, and with some, of which one never reads" {
     for signal in INT TERM; do
         for clients in "" 'my @s = many(3); put($_, "hello"), get($_, 5) for @s;
             fill(my $deaf = connected()); print "in\n"; get($_) for @s; print "end\n"'; do
@@ -260,7 +260,7 @@ close: fd 3, the listener" ]]
     done
 }
 
-@test "a message takes three calls: one poll, one recv, one send" {
+@test "a message takes three calls for the sockets: one poll, one recv, one send; and sigpending" {
     needs strace
     another strace -D -o "$log/trace" "$program" "$at"
     peer client 'my $s = connected(); for (1 .. 100) { put($s, $_); get($s, length) == $_ or die }
@@ -270,7 +270,7 @@ close: fd 3, the listener" ]]
     eventually grep -q '^recvfrom.* = 0$' "$log/trace"
     sed -nE '/^recvfrom/,/^recvfrom.* = 0$/s/\(.*//p' "$log/trace" >"$log/calls"
     for _ in {1..100}; do
-        printf '%s\n' recvfrom sendto poll
+        printf '%s\n' recvfrom sendto rt_sigpending poll
     done >"$log/expected"
     echo recvfrom >>"$log/expected"
     sed -i 's/^\(epoll_pwait\|ppoll\)$/poll/' "$log/calls"
@@ -283,10 +283,10 @@ close: fd 3, the listener" ]]
     saw client '^end'
     saw server '^close: '
     run ! grep -aP '[^\n\x20-\x7e]' "$log/server"
-    (($(grep -cv '^limit: ' "$log/server") == 3))
+    (($(grep -cv '^limit: ' "$log/server") == 5))
 }
 
-@test "stumble 6: whoever reads its stdout ends (| head -n 1): it says so, and ends, status 1" {
+@test "stumble 6: the reader of its stdout ends (| head -n 1): the server says so, and ends, status 1" {
     kill "$server"
     ended "$server"
     # shellcheck disable=SC2016 # for the shell inside

@@ -26,7 +26,7 @@ at_rest() {
 
 # told NAME WORD   the last bar that it has shown: the number of bytes in it.
 told() {
-    sed -nE "s/^$2 +\[[#.]{32}\] ([0-9]+) of [0-9]+ bytes$/\1/p" "$log/$1" | tail -n 1
+    sed -nE "s/^$2 buffer +\[[#.]{32}\] ([0-9]+) of [0-9]+ bytes$/\1/p" "$log/$1" | tail -n 1
 }
 
 # sent   how much the writer says to have sent before it had to wait.
@@ -36,7 +36,7 @@ sent() {
 
 # has_read   how much the reader says to have read.
 has_read() {
-    awk '/^recv: [0-9]+ bytes$/ { n += $2 } END { print n + 0 }' "$log/reader"
+    awk '/^recv: [0-9]+ bytes?$/ { n += $2 } END { print n + 0 }' "$log/reader"
 }
 
 # nothing_lost   What the writer has sent is what the reader has read, and what is in the two
@@ -61,32 +61,33 @@ full() {
 # had to wait; since then the kernel may have moved bytes on, so that there are fewer now.
 told_is_true() {
     cue reader 1 # shows the bar again
-    eventually eval '[[ $(tail -n 2 "$log/reader") == "recv: 1 bytes"$'"'\n'"'input* ]]'
+    eventually eval '[[ $(tail -n 2 "$log/reader") == "recv: 1 byte"$'"'\n'"'receive* ]]'
     at_rest
-    (($(told reader input) == in && $(told writer output) >= out))
+    (($(told reader receive) == in && $(told writer send) >= out))
 }
 
-@test "claim 12: both buffers fill, and what is told of them is what ss shows" {
+@test "claim 12: both buffers fill, and what is printed is what ss shows" {
     both
     nothing_lost
     ((in > 0 && out > 0))
     eventually told_is_true
     # Bars that have moved: at least four different ones.
-    (($(grep -cE '^output \[' "$log/writer") >= 4 && $(grep -cE '^input  \[' "$log/reader") >= 4))
+    (($(grep -cE '^send buffer \[' "$log/writer") >= 4 &&
+        $(grep -cE '^receive buffer \[' "$log/reader") >= 4))
 }
 
 @test "claim 12: each bar is as long as its number says, 32 for a full buffer" {
     both
     cat "$log/writer" "$log/reader" >"$log/both"
-    awk -F '[][ ]+' '$2 ~ /^[#.]+$/ {
+    awk -F '[][ ]+' '$3 ~ /^[#.]+$/ {
         bars++
-        full = int($3 * 32 / $5)
+        full = int($4 * 32 / $6)
         if (full > 32) full = 32
-        if (length($2) != 32 || gsub("#", "", $2) != full) { print; wrong = 1 }
+        if (length($3) != 32 || gsub("#", "", $3) != full) { print; wrong = 1 }
     } END { exit wrong || bars < 8 }' "$log/both"
 }
 
-@test "claim 12: the sizes told are the kernel's, twice what was asked for" {
+@test "claim 12: the sizes printed are the kernel's, twice what was asked for" {
     both
     ss -Htnm >"$log/ss"
     cat "$log/ss"
@@ -97,9 +98,9 @@ told_is_true() {
     }
     tb=$(memory "$client" tb)
     rb=$(memory "$at" rb)
-    grep -qx "output buffer: asked for 16384 bytes, the kernel made it $tb" "$log/writer"
-    grep -qx "input buffer: asked for 16384 bytes, the kernel made it $rb" "$log/reader"
-    run ! grep -E '^(out|in)put +\[' <(grep -vE " of ($tb|$rb) bytes$" "$log/writer" "$log/reader")
+    grep -qx "send buffer: asked for 16384 bytes, the kernel made it $tb" "$log/writer"
+    grep -qx "receive buffer: asked for 16384 bytes, the kernel made it $rb" "$log/reader"
+    run ! grep -E '^(send|receive) buffer \[' <(grep -vE " of ($tb|$rb) bytes$" "$log/writer" "$log/reader")
     ((tb == 32768 && rb == 32768))
 }
 
@@ -127,7 +128,7 @@ told_is_true() {
     nothing_lost
 }
 
-@test "claim 12: Enter reads all there is; a number so many bytes, or what there is" {
+@test "claim 12: Enter reads all there is; a number reads at most that many bytes" {
     needs strace
     both strace -D -qq -o "$log/trace" -e trace=recvfrom
     cue reader 1000
@@ -150,7 +151,7 @@ told_is_true() {
     nothing_lost
 }
 
-@test "claim 12: what is no number of bytes is refused, quoted, and nothing is read" {
+@test "claim 12: what is not a number of bytes is refused, quoted, and nothing is read" {
     both
     n=0
     for line in 0 1048577 99999999999999999999 18446744073709551617 -1 ' 5' '5 ' 5x x +5 0x10 \
@@ -215,7 +216,7 @@ told_is_true() {
     grep -qx 'recv: 0 bytes' "$log/reader"
 }
 
-@test "stumble 14: what fails is told: call, endpoint, errno's text and name; ECONNRESET" {
+@test "stumble 14: a failure is reported: call, endpoint, errno's text and name; ECONNRESET" {
     needs strace
     # The peer is gone with unread bytes: strace is the witness for the errno.
     start reader bin/09-buffers --reader "$at"
@@ -254,7 +255,7 @@ told_is_true() {
     says EADDRINUSE bind --reader "127.0.0.1:$((port + 1))"
     says EADDRNOTAVAIL bind --reader "192.0.2.1:$port"
     says EADDRINUSE bind --stream "127.0.0.1:$((port + 1))"
-    [[ ${lines[-1]} == "  try: "* ]]
+    [[ ${lines[-3]} == "  try: "* ]]
 }
 
 @test "SIGINT, SIGTERM and ^D end the reader, status 0: before a writer comes, and after" {
@@ -297,7 +298,7 @@ told_is_true() {
         peer_pid=$pid
         saw reader '^listening'
         start writer bin/09-buffers "$at"
-        saw writer '^output '
+        saw writer '^send buffer \['
         kill -"$signal" "$pid"
         ended "$pid"
         [[ $status == 0 ]]
@@ -354,7 +355,7 @@ END
         <(sed -n '6,$p' <<<"$output" | sed '/^send/,$d')
 }
 
-@test "stumble 2: claim 20: a border in the stream gives the messages back" {
+@test "stumble 2: claim 20: with a delimiter in the stream there are messages again" {
     stream
     diff - <(tail -n 2 "$log/calls") <<'END'
 send 14 "one\ntwo\nthree\n"
@@ -369,7 +370,7 @@ END
     shown "^LISTEN .*:$port " 0
 }
 
-@test "--stream is told the same whatever input buffer a connection begins with" {
+@test "--stream prints the same whatever receive buffer a connection begins with" {
     local middle wrong='' default
     default=$(</proc/sys/net/ipv4/tcp_rmem)
     for middle in 16384 65536 131072 1048576; do
@@ -383,9 +384,9 @@ END
     [[ -z $wrong ]]
 }
 
-@test "--reader and --stream at once is refused, status 2" {
+@test "--reader and --stream together are refused, status 2" {
     run -2 timeout -s KILL 5 bin/09-buffers --reader --stream
-    [[ ${lines[0]} == "09-buffers: --reader or --stream, not both" ]]
+    [[ ${lines[0]} == "09-buffers: choose --reader or --stream, not both" ]]
     [[ ${lines[1]} == "usage: 09-buffers "* ]]
 }
 
@@ -393,12 +394,12 @@ END
     start reader bin/09-buffers --reader "$at"
     saw reader '^listen: '
     peer writer 'my $s = connected(); cue(); put($s, "x" x 20000); cue()'
-    saw reader '^input .* 0 of'
+    saw reader '^receive buffer .* 0 of'
     printf 1 1<>"$log/reader.in"
     empty() { (($(perl -e 'ioctl STDIN, 0x541B, my $n = pack "i", 0; print unpack "i", $n' <>"$log/reader.in") == 0)); }
     eventually empty # it has read that
     cue writer
-    saw reader '^input +\[#'
+    saw reader '^receive buffer \[#'
     cue reader 23
     saw reader '^recv: 123 bytes$'
 }

@@ -123,7 +123,7 @@ as_ss_shows() {
         wrong("it listens") if $listens && $what !~ /^server: accept/;'
 }
 
-@test "claim 20: at each step the states told are those that ss shows at that moment" {
+@test "claim 20: at each step the states printed are those that ss shows at that moment" {
     as_ss_shows four
 }
 
@@ -131,7 +131,7 @@ as_ss_shows() {
     diff - <(told 1) <<'END'
 - LISTEN server: socket(), bind(), listen()
 SYN_SENT LISTEN client: connect(), but the server's queue is full
-ESTABLISHED LISTEN server: accept() of another client: now there is room
+ESTABLISHED LISTEN server: accept() of another client makes room
 ESTABLISHED ESTABLISHED server: accept()
 FIN_WAIT2 CLOSE_WAIT client: shutdown(SHUT_WR)
 FIN_WAIT2 LAST_ACK server: send() until all buffers are full, close()
@@ -146,7 +146,7 @@ END
     diff "$log/four" "$log/six"
 }
 
-@test "claim 20: each call that is told was made, with that result, as strace has it" {
+@test "claim 20: each call that is printed was made, with that result, as strace shows it" {
     for section in 2 3 4 5 6 7; do
         calls_of "$section" | grep -E '^(sendto|recvfrom)' | sed 's/EAGAIN.*/EAGAIN/' \
             >"$log/made"
@@ -158,7 +158,7 @@ END
     done
 }
 
-@test "claim 16: one end is closed, and the other stands: in ss, and with its program" {
+@test "claim 16: one side is closed, and the other is still open: in ss, and with its program" {
     # shellcheck disable=SC2016
     steps four 'if ($section == 3 && $what eq "client: close()") {
             $seen++;
@@ -266,7 +266,7 @@ END
     (($(grep -c 'SO_LINGER, {l_onoff=1, l_linger=0}' "$log/four.calls") == 1))
 }
 
-@test "stumble 25: a child that holds the socket keeps the connection; with its end it ends" {
+@test "stumble 25: a child that has the socket keeps the connection open until the child ends" {
     # shellcheck disable=SC2016
     steps four 'if ($section == 7 && $what eq "server: fork(), close()") {
             $seen++;
@@ -331,13 +331,13 @@ are() { # STATES
         "10-states: bind $at: Address already in use (EADDRINUSE)" ]]
 }
 
-@test "SIGPIPE and SIGCHLD ignored by whoever starts it: it shows the same" {
+@test "started with SIGPIPE and SIGCHLD ignored, it shows the same" {
     perl -e '$SIG{PIPE} = $SIG{CHLD} = "IGNORE"; exec @ARGV' bin/10-states 127.0.0.1:6700 >"$log/ignored"
     diff <(sed -n '/^6/,/^8/p' "$log/four") <(sed -n '/^6/,/^8/p' "$log/ignored")
     grep -q 'killed by signal 13 (SIGPIPE)' "$log/ignored"
 }
 
-@test "a stranger that connects is closed: no descriptor is left of it" {
+@test "a stranger that connects is disconnected: no descriptor is left" {
     needs strace
     # shellcheck disable=SC2016 # the script is Perl's
     start stranger perl -Itests/lib -MPeer -e 'cue(); my $s = connected("127.0.0.1:6701"); print "in\n";

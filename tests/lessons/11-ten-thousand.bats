@@ -95,7 +95,7 @@ stopped() {
     stopped
 }
 
-@test "^C ends the crowd in the middle, status 0, and it tells what it has" {
+@test "^C ends the crowd at any time, status 0, and it prints what it has" {
     crowd --clients 20 --seconds 100
     saw crowd '^connected: '
     stopped

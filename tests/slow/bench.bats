@@ -36,7 +36,7 @@ load ../lib/peers
     grep -q '<title id="bench-title">' "$log/bench.svg"
 }
 
-@test "common/bench refuses what is no number, and no numbers at all" {
+@test "common/bench refuses what is not a number, and a command line without numbers" {
     for arguments in "" "$log/x.svg" "$log/x.svg 1" "$log/x.svg 0 5" "$log/x.svg 1 5 x"; do
         read -ra words <<<"$arguments"
         run -2 common/bench "${words[@]}"

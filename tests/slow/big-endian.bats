@@ -12,25 +12,25 @@ load ../lib/other-machine
     [[ $(od -An -t x1 -j 4 -N 2 "$BATS_FILE_TMPDIR/copy/bin/02-bind.other") == " 01 02" ]] # 32, MSB
     run -0 in_copy bin/02-bind 127.0.0.2:6666 </dev/null
     echo "$output"
-    [[ $output == *"6666 is the bytes 1a 0a in network order; 1a 0a as this machine stores it"* ]]
+    [[ $output == *"port 6666: bytes 1a 0a in network byte order, 1a 0a in this machine's memory"* ]]
     [[ $output == *" is 127.0.0.2:6666"* ]]
 }
 
-@test "a number that 32 bits do not hold is no port" {
+@test "a number that does not fit into 32 bits is not a port" {
     for number in 4294967376 2147483728 18446744073709551696; do
         run -2 in_copy bin/06-accept-one "127.0.0.1:$number"
         [[ $output == *"\"$number\" is not a port"* ]]
     done
 }
 
-@test "lessons 01, 05 and 06 do there what their tests want" {
+@test "lessons 01, 05 and 06 pass their tests there" {
     in_copy timeout 60 bats tests/lessons/01-interfaces.bats tests/lessons/06-accept-one.bats
     in_copy timeout 60 bats -f 'a program listens|claim 9: the same over IPv6|4 MB' tests/lessons/05-connect.bats
 }
 
-@test "lesson 08: every connection's two ends mirror each other" {
+@test "lesson 08: the two sides of every connection mirror each other" {
     in_copy bin/08-endpoints </dev/null >"$log/table"
-    (($(grep -c ': mirrored$' "$log/table") == 3))
+    (($(grep -c ' mirror each other$' "$log/table") == 3))
 }
 
 @test "lesson 04: the tables as a kernel of that byte order writes them" {

@@ -27,7 +27,7 @@ can_trace() {
         skip "strace may not trace a program here (ptrace is forbidden)"
 }
 
-@test "each call fails with each error that it can have: the program says it and ends, or goes on" {
+@test "each call fails with each error that it can have: the program says so and ends, or goes on" {
     can_trace
     faults calls
 }
@@ -41,7 +41,7 @@ can_trace() {
     faults short
 }
 
-@test "no memory: the program says it and ends, or can do without" {
+@test "no memory: the program says so and ends, or goes on without" {
     faults memory
 }
 

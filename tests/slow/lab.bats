@@ -303,7 +303,7 @@ echo"
     run -1 grep -a -e Killed -e nsenter "$log/shell" "$log/program"
 }
 
-@test "a program in the background tells that the lab has ended, and leaves the terminal alone" {
+@test "a program in the background says that the lab has ended, and leaves the terminal alone" {
     common/lab up
     on_a_terminal shell "bash --norc -i"
     echo "common/lab run A sleep 1000 &" >"$log/shell.in"
@@ -316,7 +316,7 @@ echo"
 
 a_sleeps() { [[ $(common/lab status) == *"A 192.168.0.101: sleep"* ]]; }
 
-@test "a command that a signal has ended is told of" {
+@test "a command that a signal has ended is reported" {
     run -139 common/lab run A sh -c 'kill -SEGV $$'
     [[ $output == "lab: sh on PC A was ended by SIGSEGV" ]]
     run -137 common/lab run A sh -c 'kill -KILL $$'
@@ -325,7 +325,7 @@ a_sleeps() { [[ $(common/lab status) == *"A 192.168.0.101: sleep"* ]]; }
     [[ -z $output ]]
 }
 
-@test "an ordinary user may look at the wire, too" {
+@test "an ordinary user may look at the wire as well" {
     command -v tcpdump >/dev/null || skip "tcpdump is missing here"
     needs_an_ordinary_user
     for option in "-Z root" ""; do
@@ -466,7 +466,7 @@ own_users() { [[ ! /proc/$1/ns/user -ef /proc/self/ns/user ]]; }
     saw bats "^not ok 1 x"
 }
 
-@test "the PCs' connection stands at one end when the other one's cable is pulled" {
+@test "the connection is still open on one PC when the cable of the other one is pulled" {
     common/lab up
     start server common/lab run A bin/06-accept-one 192.168.0.101:6666
     saw server "^listen"

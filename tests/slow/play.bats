@@ -80,7 +80,7 @@ END
         8 "$kinds" "console lap"
 }
 
-@test "the same in a list, in a quotation, after a tab, and where the kind only begins like ours" {
+@test "the same in a list, in a quotation, after a tab, and if the kind only begins like ours" {
     local first
     page <<<'A$ true'
     for first in '- ```console' '  1. ~~~console' '> ``` console' $'\t```console'; do
@@ -96,7 +96,7 @@ END
         20 "$kinds" "Console"
 }
 
-@test "a page that is no plain text is noticed, and nothing of it is played" {
+@test "a page that is not plain text is noticed, and not played" {
     local wrong="text, in lines that end in LF: no control characters"
     printf '# A page\r\n```console\r\nA$ touch "$WORK/made"\r\n```\r\n' >page.md
     is_wrong 1 "$wrong" "# A page^M"
@@ -162,7 +162,7 @@ END
     [[ $(tail -n 1 out) =~ ^played\ [0-9]+\ transcripts\ of\ 20\ pages\ .*\ [0-9]+\ differ(\;.*)?$ ]]
 }
 
-@test "a malformed line is noticed before anything of its block is played" {
+@test "a malformed line is noticed before its block is played" {
     local line number=4 wrong=()
     for line in 'hello' '' 'A' 'A:x' 'A|x' 'A>x' 'A$' 'A$ ' 'A$x' 'a$ true' 'AB$ true' ' A$ true' \
         'A?' 'A? x' 'A^X' 'A^C x'; do
@@ -231,7 +231,7 @@ END
 
 # --- where it plays, and what it leaves -----------------------------------------------------------
 
-@test "port 6666 is free for a transcript, also while it is in use outside" {
+@test "port 6666 is free for a transcript, even while it is in use outside" {
     namespaces_or_skip
     cat >listen.pl <<'END'
 use IO::Socket;

@@ -158,6 +158,6 @@ work_of() {
     for source in lessons/*/*.c; do
         name=${source#lessons/}
         name=${name%%-*}-$(basename "$source" .c)
-        [[ $name == *-exercise ]] || work_of "$name"
+        [[ $name =~ -(exercise|hunt)$ ]] || work_of "$name"
     done
 }

@@ -119,7 +119,7 @@ static void receiver(const struct endpoint *at)
 
     enum outcome outcome;
     while ((outcome = receive_message(fd, room, &length)) == MESSAGE)
-        say("message: %zu bytes %s\n", length, quoted(room, length).s);
+        say("message: %s %s\n", counted(length, "byte").s, quoted(room, length).s);
     if (outcome == FAILED)
         die("recv");
     close(fd);

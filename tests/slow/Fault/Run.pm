@@ -135,9 +135,9 @@ sub plain {
     my ($text, $s) = @_;
     return '' if $s->{title} =~ /^04.* watch/; # which states it sees is a matter of time
     for ($text) {
-        s/^.*\b(out|in)put +\[.*\n//gm if $s->{program} =~ /^09/; # how full: a matter of time
-        s/^poll: .*\n//gm, s/after \d+ bytes/after N bytes/g if $s->{program} =~ /^09/;
-        s/port \d+ is the bytes.*/port/;
+        s/^(send|receive) buffer \[.*\n//gm if $s->{program} =~ /^09/; # how full: a matter of time
+        s/^poll: .*\n//gm, s/after \d+ bytes?/after N bytes/g if $s->{program} =~ /^09/;
+        s/port \d+: bytes.*/port/;
         s/\bport \d{4,5}\b/port/g;
         s/:\d{4,5}\b/:PORT/g;
         s/\bpid \d+/pid N/g;
