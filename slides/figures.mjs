@@ -79,7 +79,8 @@ function lifelines({ left, right, rows, bars, packets = [], calls }, height) {
 }
 
 // The two buffers of both sockets of a connection, each of eight boxes, some of them filled.
-function buffers({ output, input, moving, send, recv, note, sizes = {} }, height) {
+function buffers({ output, input, moving, send, recv, note, sizes = {}, names = ['receive buffer', 'send buffer'] }, height) {
+  const [receives, sends] = names
   const parts = []
   const BOX = 40
   const row = (x, y, filled) => {
@@ -98,8 +99,8 @@ function buffers({ output, input, moving, send, recv, note, sizes = {} }, height
     parts.push(rect(x + 18, 224, 466, height - 258, 'body c0', { rx: 8 }))
   }
   const [first, second] = [276, 426]
-  parts.push(text(a.x + 36, first - 10, 'quiet', 'input buffer'), text(b.x + 36, first - 10, 'name', 'output buffer'))
-  parts.push(text(a.x + 36, second - 10, 'quiet', 'output buffer'), text(b.x + 36, second - 10, 'quiet', 'input buffer'))
+  parts.push(text(a.x + 36, first - 10, 'quiet', receives), text(b.x + 36, first - 10, 'name', sends))
+  parts.push(text(a.x + 36, second - 10, 'quiet', sends), text(b.x + 36, second - 10, 'quiet', receives))
   row(a.x + 92, first, input)
   row(b.x + 92, first, output)
   row(a.x + 92, second, 0)
