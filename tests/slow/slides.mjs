@@ -287,11 +287,17 @@ const paper = () =>
     return [getComputedStyle(section).backgroundColor, getComputedStyle(section.querySelector('[data-figure] .page')).fill]
   })
 const themes = []
+const other = await browser.newPage() // another window, as the presenter's is
+await other.goto(`${deck}#1`)
+await page.bringToFront()
 const light = await paper()
 await page.keyboard.press('d')
 const dark = await paper()
 if (dark[0] === light[0]) themes.push(`the paper stays ${light[0]}`)
 if (dark[0] !== dark[1]) themes.push(`the paper is ${dark[0]}, the figure ${dark[1]}`)
+const follows = () => document.documentElement.dataset.theme === 'dark'
+await other.waitForFunction(follows, { timeout: 5000, polling: 50 }).catch(() => themes.push('another window does not follow'))
+await other.close()
 await page.reload()
 if (String(await paper()) !== String(dark)) themes.push('it is forgotten when the page is loaded again')
 await page.keyboard.press('d')
