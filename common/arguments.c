@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+const char *default_endpoint = DEFAULT_ENDPOINT;
+
 static const char *program = "?";
 static char usage[256]; /* "usage: 07-accept-many [--quiet] [HOST:PORT]" */
 
@@ -59,7 +61,7 @@ const char *read_arguments(int argc, char **argv, const char *about, struct comm
             say("%s\n%s\n", usage, about);
             if (operand != NULL && strcmp(operand, "HOST:PORT") == 0)
                 say("HOST:PORT is %s, unless you give one; IPv6 is written [::1]:6666.\n",
-                    DEFAULT_ENDPOINT);
+                    default_endpoint);
             exit(0);
         }
         if (argv[i][0] != '-') {

@@ -470,48 +470,83 @@ static void put_socket(struct json *json, const struct entry *entry)
         row->recv_q, row->send_q);
 }
 
-/* Puts the addresses of a machine: those for which the kernel's routes lead to the machine itself,
- * and then those of IPv6. Lesson 01 asks for them with getifaddrs(), which can't ask for those of
- * another machine. Loopback is left out where there are others. */
+struct addresses {
+    char text[16][INET6_ADDRSTRLEN];
+    int count;
+};
+
+static void add_address(struct addresses *addresses, const char *text)
+{
+    for (int i = 0; i < addresses->count; i++)
+        if (strcmp(addresses->text[i], text) == 0)
+            return;
+    if (addresses->count < 16)
+        snprintf(addresses->text[addresses->count++], INET6_ADDRSTRLEN, "%s", text);
+}
+
+/* Lesson 01 asks for the addresses with getifaddrs(), which can't ask for those of another machine.
+ * But the kernel's routes show them: an address that leads to the machine itself, "host LOCAL". */
+static void read_ipv4_line(const char *line, struct addresses *addresses)
+{
+    static char last[INET_ADDRSTRLEN];
+    const char *leaf = strstr(line, "|-- ");
+    if (leaf != NULL)
+        snprintf(last, sizeof last, "%.*s", (int)strcspn(leaf + 4, "\n"), leaf + 4);
+    else if (strstr(line, "/32 host LOCAL") != NULL)
+        add_address(addresses, last);
+}
+
+static void read_ipv6_line(const char *line, struct addresses *addresses)
+{
+    struct in6_addr address;
+    char text[INET6_ADDRSTRLEN];
+    for (int i = 0; i < 16; i++, line += 2) {
+        unsigned byte;
+        if (sscanf(line, "%2x", &byte) != 1)
+            return;
+        address.s6_addr[i] = (unsigned char)byte;
+    }
+    inet_ntop(AF_INET6, &address, text, sizeof text);
+    add_address(addresses, text);
+}
+
+static void read_addresses(long pid, const char *name, struct addresses *addresses,
+                           void (*read_line)(const char *, struct addresses *))
+{
+    char path[64], line[256];
+    snprintf(path, sizeof path, "/proc/%ld/net/%s", pid != 0 ? pid : (long)getpid(), name);
+    FILE *file = fopen(path, "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        read_line(line, addresses);
+    if (file != NULL)
+        fclose(file);
+}
+
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
+}
+
+/* Puts the addresses of a machine, without those of loopback if there are others. */
 static void put_addresses(struct json *json, const struct machine *machine)
 {
-    char path[64], line[256], all[16][INET6_ADDRSTRLEN], last[INET6_ADDRSTRLEN] = "";
-    int count = 0, loopback = 0;
-    for (int six = 0; six < 2; six++) {
-        snprintf(path, sizeof path, "/proc/%ld/net/%s",
-                 machine->pid == 0 ? (long)getpid() : machine->pid, six ? "if_inet6" : "fib_trie");
-        FILE *file = fopen(path, "r");
-        while (file != NULL && count < 16 && fgets(line, sizeof line, file) != NULL) {
-            struct in6_addr address;
-            bool found = false;
-            char *leaf = strstr(line, "|-- ");
-            if (!six && leaf != NULL)
-                snprintf(last, sizeof last, "%.*s", (int)strcspn(leaf + 4, "\n"), leaf + 4);
-            else if (!six)
-                found = strstr(line, "/32 host LOCAL") != NULL;
-            for (int i = 0; six && i < 16; i++) {
-                unsigned byte = 0;
-                found = sscanf(line + 2 * i, "%2x", &byte) == 1;
-                address.s6_addr[i] = (unsigned char)byte;
-            }
-            if (six && found)
-                inet_ntop(AF_INET6, &address, last, sizeof last);
-            for (int i = 0; i < count; i++)
-                found = found && strcmp(all[i], last) != 0;
-            if (found) {
-                memcpy(all[count++], last, sizeof last);
-                loopback += strncmp(last, "127.", 4) == 0 || strcmp(last, "::1") == 0;
-            }
-        }
-        if (file != NULL)
-            fclose(file);
+    struct addresses addresses = {.count = 0};
+    int others = 0, put_before = 0;
+    read_addresses(machine->pid, "fib_trie", &addresses, read_ipv4_line);
+    /* The routes are in ascending order. 192.168.0.101 is the more usual one, and 10.0.0.101 often
+     * one more: so the last is the first. */
+    for (int i = 0, k = addresses.count - 1; i < k; i++, k--) {
+        char text[INET6_ADDRSTRLEN];
+        memcpy(text, addresses.text[i], sizeof text);
+        memcpy(addresses.text[i], addresses.text[k], sizeof text);
+        memcpy(addresses.text[k], text, sizeof text);
     }
-    const char *comma = "";
-    for (int i = 0; i < count; i++)
-        if (loopback == count || (strncmp(all[i], "127.", 4) != 0 && strcmp(all[i], "::1") != 0)) {
-            put(json, "%s\"%s\"", comma, all[i]);
-            comma = ",";
-        }
+    read_addresses(machine->pid, "if_inet6", &addresses, read_ipv6_line);
+    for (int i = 0; i < addresses.count; i++)
+        others += !is_loopback(addresses.text[i]);
+    for (int i = 0; i < addresses.count; i++)
+        if (others == 0 || !is_loopback(addresses.text[i]))
+            put(json, "%s\"%s\"", put_before++ > 0 ? "," : "", addresses.text[i]);
 }
 
 /* Puts one machine. Returns false when there is no memory. */

@@ -35,14 +35,13 @@ enum {
 /* The page is part of the program: when it is built, .incbin puts the bytes of a file here, from
  * NAME to NAME_end. */
 #define BUILT_IN(name, path)                                                                       \
-    __asm__(".section .rodata\n" #name ":\n.incbin \"" path "\"\n" #name "_end:\n.previous\n");    \
-    extern const char name[] __attribute__((visibility("hidden")));                                \
-    extern const char name##_end[] __attribute__((visibility("hidden")))
-
-BUILT_IN(page_html, "lessons/12-picture/page.html");
-BUILT_IN(page_css, "lessons/12-picture/page.css");
-BUILT_IN(page_js, "lessons/12-picture/page.js");
-BUILT_IN(picture_js, "common/picture.js");
+    __asm__(".section .rodata\n" name ":\n.incbin \"" path "\"\n" name "_end:\n.previous")
+BUILT_IN("page_html", "lessons/12-picture/page.html");
+BUILT_IN("page_css", "lessons/12-picture/page.css");
+BUILT_IN("page_js", "lessons/12-picture/page.js");
+BUILT_IN("picture_js", "common/picture.js");
+extern const char page_html[], page_html_end[], page_css[], page_css_end[];
+extern const char page_js[], page_js_end[], picture_js[], picture_js_end[];
 
 static const struct file {
     const char *path, *type, *begin, *end;
@@ -78,10 +77,9 @@ static struct server {
     int listener;
     struct pollfd *pfds; /* pfds[fd] is what poll() waits for; all from nfds on are unused */
     int nfds;
-    struct client *clients; /* clients[fd] is the client of that descriptor */
-    int room;               /* for that many descriptors */
-    size_t client_count, hurried,
-        watching; /* those that have a deadline, those that are WATCHING */
+    struct client *clients;   /* clients[fd] is the client of that descriptor */
+    int room;                 /* for that many descriptors */
+    size_t hurried, watching; /* how many clients have a deadline, how many are WATCHING */
     bool out_of_descriptors, look_failed;
     struct view course, everything;
     long long next_look, next_heartbeat;
@@ -94,22 +92,24 @@ static bool make_room(int fd);
 static void accept_pending(const char *where);
 static void serve(int fd);
 static void show_changes(void);
+static long long now(void);
+static void set_deadline(int fd, int milliseconds);
 static void end_late_clients(void);
 static int milliseconds_to_wait(void);
 static void drop_client(int fd, int error);
 
 int main(int argc, char **argv)
 {
-    const char *where = read_arguments(
-        argc, argv,
-        "Shows this machine's sockets to a browser, drawn, while they change.\n"
-        "(HOST:PORT is 127.0.0.1:8080 unless told. It is not for other machines to see,\n"
-        "unless you name an address that they reach.)",
-        NULL, "HOST:PORT");
-    struct endpoint at = parse_endpoint(where != NULL ? where : "127.0.0.1:8080");
+    default_endpoint = "127.0.0.1:8080";
+    const char *where =
+        read_arguments(argc, argv,
+                       "Shows your sockets to a browser, drawn, while they change. Other machines\n"
+                       "see them only if you give an address that they reach.",
+                       NULL, "HOST:PORT");
+    struct endpoint at = parse_endpoint(where);
     catch_stop_signals();
 
-    /* 1. A listener that does not wait, as in lesson 07. */
+    /* 1. A listener, as in lesson 07. For a browser nothing about it is special. */
     server.listener = open_listener(&at, INT_MAX);
     at = local_endpoint(server.listener);
     struct text name = endpoint_text(&at);
@@ -137,14 +137,14 @@ int main(int argc, char **argv)
     return 0;
 }
 
-/* ---- Waiting for all of them at once, as in lesson 07 ---- */
+/* ---- 2. Waiting for all of them at once, as in lesson 07 ---- */
 
 /* Serves clients until the user ends the server. */
 static void run(const char *where)
 {
     while (!stop_requested()) {
-        /* 2. Wait for all sockets at once. There is a time to wait only when something is due:
-         *    while nobody watches, the server sleeps. */
+        /* Wait for all sockets at once. There is a time to wait only when something is due: while
+         * nobody watches, the server sleeps. */
         int wait = milliseconds_to_wait();
         struct timespec time = {.tv_sec = wait / 1000, .tv_nsec = wait % 1000 * 1000000L};
         int ready = ppoll(&server.pfds[server.listener], (nfds_t)(server.nfds - server.listener),
@@ -209,13 +209,6 @@ static bool make_room(int fd)
     return true;
 }
 
-/* How many there are: all the sockets of this server share one port. */
-static void say_counts(void)
-{
-    size_t n = server.client_count;
-    say(" (%zu client%s, %zu socket%s, 1 port)\n", n, n == 1 ? "" : "s", n + 1, n == 0 ? "" : "s");
-}
-
 /* Takes fd, which accept() returned, as the socket of a client. When that fails, only this client
  * is lost. */
 static void add_client(int fd, const struct endpoint *peer)
@@ -228,10 +221,8 @@ static void add_client(int fd, const struct endpoint *peer)
     }
     watch(fd, INPUT);
     server.clients[fd] = (struct client){.peer = *peer, .local = local};
-    server.client_count++;
-    say("accept: fd %d is %s, the client is %s", fd, endpoint_text(&local).s,
+    say("accept: fd %d is %s, the client is %s\n", fd, endpoint_text(&local).s,
         endpoint_text(peer).s);
-    say_counts();
 }
 
 /* Accepts clients that are pending; at most 64 in a row, because the others have to be served. */
@@ -241,6 +232,7 @@ static void accept_pending(const char *where)
         struct endpoint peer = {.length = 0};
         socklen_t length = sizeof peer.in6;
         int fd = accept(server.listener, &peer.sa, &length);
+        const char *lacking;
         peer.length = length;
         if (fd >= 0) {
             add_client(fd, &peer);
@@ -259,8 +251,9 @@ static void accept_pending(const char *where)
         case ENOMEM:
             if (server.out_of_descriptors)
                 return;
-            complain(errno, "accept on %s: out of %s: clients wait until another one leaves", where,
-                     errno == EMFILE || errno == ENFILE ? "descriptors" : "memory");
+            lacking = errno == EMFILE || errno == ENFILE ? "descriptors" : "memory";
+            complain(errno, "accept on %s", where);
+            note("out of %s: new clients wait until another one leaves", lacking);
             watch_listener(false);
             return;
         case EBADF:
@@ -275,7 +268,7 @@ static void accept_pending(const char *where)
     }
 }
 
-/* ---- What a request is, and where it ends ---- */
+/* ---- 3. What a request is, and where it ends ---- */
 
 /* A piece of a request. */
 struct piece {
@@ -433,11 +426,7 @@ static size_t read_request(const char *text, size_t length, struct request *requ
     return (size_t)(rest.text - text);
 }
 
-/* ---- What an answer is ---- */
-
-/* From now on the client has so many milliseconds; 0: as long as it likes. */
-static void set_deadline(int fd, int milliseconds);
-static long long now(void);
+/* ---- 4. What an answer is, and how long ---- */
 
 /* Sends bytes to a client, or keeps those for which there is no room yet, as in lesson 07. Returns
  * false when the client has gone. */
@@ -527,8 +516,8 @@ static void answer(int fd, const struct request *request, int status, const char
 {
     struct client *client = &server.clients[fd];
     bool is_last = request->is_last;
-    char more[40];
-    snprintf(more, sizeof more, ", %zu bytes", length);
+    char more[300];
+    snprintf(more, sizeof more, ", %s", counted(length, "byte").s);
     say_request(fd, request, status, more);
     if (is_last)
         client->phase = LAST_ANSWER;
@@ -553,6 +542,8 @@ static void refuse(int fd, struct request *request, int status)
     answer(fd, request, status, "text/plain", text, (size_t)length);
 }
 
+/* ---- 5. Whom the request means ---- */
+
 /* Is that a name of this server? A page from anywhere may make a browser ask us, under a name that
  * leads to 127.0.0.1; the browser would then let that page read the answer ("DNS rebinding"). But
  * it says which name it means. */
@@ -574,7 +565,7 @@ static bool is_our_name(int fd, struct piece host)
     return false;
 }
 
-/* ---- What stays open: a stream of events ---- */
+/* ---- 6. What stays open: a stream of events ---- */
 
 static void start_stream(int fd, const struct request *request, struct view *view)
 {
@@ -672,7 +663,7 @@ static void show_changes(void)
             put(fd, ":\n\n", 3, 0);
 }
 
-/* ---- A client ---- */
+/* ---- 7. A client, from its first request to the end ---- */
 
 /* Answers one request. */
 static void answer_request(int fd, struct request *request)
@@ -837,21 +828,20 @@ static void drop_client(int fd, int error)
     free(client->out);
     server.watching -= client->phase == WATCHING;
     *client = (struct client){.peer.length = 0};
-    server.client_count--;
     watch(fd, NOTHING);
     close(fd);
     if (error != 0)
-        say("close: fd %d, the client %s has gone: %s (%s)", fd, peer.s, strerror(error),
+        say("close: fd %d, the client %s has gone: %s (%s)\n", fd, peer.s, strerror(error),
             errno_name(error).s);
     else if (stop_requested())
-        say("close: fd %d, disconnecting the client %s", fd, peer.s);
+        say("close: fd %d, disconnecting the client %s\n", fd, peer.s);
     else
-        say("close: fd %d, the client %s has finished", fd, peer.s);
-    say_counts();
+        say("close: fd %d, the client %s has finished\n", fd, peer.s);
 }
 
-/* ---- Time ---- */
+/* ---- 8. Who takes too long ---- */
 
+/* The time in milliseconds, since some moment: nobody sets this clock back. */
 static long long now(void)
 {
     struct timespec time = {.tv_sec = 0};
@@ -859,6 +849,7 @@ static long long now(void)
     return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
 }
 
+/* From now on the client has so many milliseconds; 0: as long as it likes. */
 static void set_deadline(int fd, int milliseconds)
 {
     struct client *client = &server.clients[fd];

@@ -126,6 +126,7 @@ setup() {
 }
 
 @test "12: a web server waits, with half a request, with answers that are read, or are not, or are the last" {
+    local n=0
     start picture bin/12-picture 127.0.0.1:0
     waiting[12 without a client]=$pid
     for script in 'put($s, "GET / HT")' 'put($s, "$ask"); get($s, 15)' 'put($s, "hello\r\n"); get($s, 15)' \

@@ -213,7 +213,7 @@ agrees() {
 		400|GET / HTTP/1.1|$host|no colon
 		400|GET / HTTP/1.1|Host : $at
 		400|GET / HTTP/1.1|$host| more of it
-		400|GET / HTTP/1.1|$host|X: $escape[2J
+		400|GET / HTTP/1.1|$host|X: ${escape}[2J
 		400|GET / HTTP/1.1|$host|Content-Length: 5
 		400|GET / HTTP/1.1|$host|Transfer-Encoding: chunked
 		200|GET / HTTP/1.1|$host|Content-Length: 0
@@ -294,8 +294,9 @@ agrees() {
     sed 's/\(TIME_FOR_A_REQUEST = \)60000/\1300/; s/\(TIME_TO_LEAVE = \)2000/\1300/' \
         lessons/12-picture/picture.c >"$log/quick.c"
     run ! cmp -s "$log/quick.c" lessons/12-picture/picture.c
+    ! grep -q fsanitize bin/compile || sanitize=(bin/sanitize.o)
     $(<bin/compile) -o "$log/12-picture" "$log/quick.c" bin/common.o \
-        $(! grep -q fsanitize bin/compile || echo bin/sanitize.o)
+        "${sanitize[@]}"
     export AT=127.0.0.1:$((port + 1))
     start quick "$log/12-picture" "$AT"
     quick=$pid
@@ -335,8 +336,8 @@ agrees() {
     tries=100
     eventually quiet
     last=$(grep '^data' "$log/watcher" | tail -n 1)
-    sed 's/^data: //' <<<"$last" | jq -e '.machines[0].programs | map(.name) == ["12-picture", "06-accept-one", "perl"]
-        or map(.name) == ["12-picture", "perl", "06-accept-one"]'
+    jq -e '.machines[0].programs | map(.name) == ["12-picture", "06-accept-one", "perl"]
+        or map(.name) == ["12-picture", "perl", "06-accept-one"]' <<<"${last#data: }"
     kill "$pid"
     gone() { run ! grep -q 06-accept-one <(grep '^data' "$log/watcher" | tail -n 1); }
     eventually gone
@@ -348,23 +349,37 @@ agrees() {
     export AT=127.0.0.1:$((port + 1))
     start echo bin/07-accept-many --quiet "$AT"
     saw echo '^listen'
-    # With 600 connections a snapshot has 150 kB: the buffers of a socket are soon full.
-    peer changes 'my @s = many(600); print "in\n"; cue(); for (1 .. 60) { push @s, connected();
-            select undef, undef, undef, 0.05 } print "done\n"; cue()'
+    # With 600 connections a snapshot has 150 kB: the buffers of a socket are full, sooner or later.
+    [[ $PLAYED_IN != "in a network"* ]] || echo 4096 16384 65536 2>/dev/null >/proc/sys/net/ipv4/tcp_wmem || :
+    peer changes 'alarm 60; my @s = many(600); print "in\n"; cue();
+        while (1) { push @s, connected(); select undef, undef, undef, 0.03 }'
+    changes=$pid
     saw changes '^in'
-    peer all "my \$s = connected('$at'); $request"' while (sysread $s, $_, 1e6) { print }' "/events?all"
-    peer deaf 'my ($s, $address) = Peer::unbound("'"$at"'"); setsockopt $s, 1, 8, 4096; connect $s, $address;'"$request"'
-        sysread $s, $_, 100; print "deaf\n"; cue(); my ($n, $bytes) = (0, 0);
-        while ((ready($s, 0, 0.5))[0] and my $r = sysread $s, $_, 1e6) { $n++ while /^data:/gm } print "$n\n"' /events
-    peer one "my \$s = connected('$at'); $request"' while (sysread $s, $_, 1e6) { print }' /events
-    saw one '^data' 2
+    peer all "my \$s = connected('$at'); $request"' while (sysread $s, $_, 1e6) { print "data\n" while /^data: /gm }' "/events?all"
+    peer deaf 'alarm 60; my ($s, $address) = Peer::unbound("'"$at"'"); setsockopt $s, 1, 8, 4096; connect $s, $address;'"$request"'
+        sysread $s, $_, 100; print "deaf ", name(getsockname $s), "\n"; cue(); setsockopt $s, 1, 8, 1e6;
+        get($s, 1e6); print "1 MB\n"' /events
+    peer one "my \$s = connected('$at'); $request"' while (sysread $s, $_, 1e6) { print "data\n" while /^data: /gm }' /events
+    saw one '^data'
     before=$(memory_of "$server")
     cue changes
-    saw changes '^done'
-    (($(memory_of "$server") - before <= 1000000))
-    cue deaf
-    saw deaf '^[0-9]+$'
-    (($(tail -n 1 "$log/deaf") < $(grep -c '^data' "$log/one")))
+    # What the kernel keeps for it is full when it stays the same, though the others get more.
+    stuck() {
+        local kept
+        kept=$(unread)
+        lines_of one '^data' && saw one '^data' $((REPLY + 3))
+        ((kept > 0)) && [[ $(unread) == "$kept" ]]
+    }
+    unread() { ss -Htn "sport = :$port and dst $deaf" | awk '{ print $3 }'; }
+    saw deaf '^deaf'
+    deaf=$(sed -n 's/^deaf //p' "$log/deaf")
+    eventually stuck
+    lines_of one '^data'
+    saw one '^data' $((REPLY + 25)) # they have 150 kB each: it keeps one for each client at most
+    (($(memory_of "$server") - before <= 2500000))
+    cue deaf # and goes on with those that come now
+    saw deaf '^1 MB'
+    kill "$changes"
     grep -q '^data' "$log/all"
 }
 
@@ -434,7 +449,7 @@ agrees() {
     (($(find "/proc/$server/fd" -lname 'socket:*' | wc -l) == 1))
 }
 
-@test "the lab: from outside its PCs are A, B and C, each with its addresses and sockets" {
+@test "the lab: from outside its PCs are A, B and C, each with its address and sockets" {
     needs lab
     export LAB_OF=$BATS_TEST_TMPDIR
     start A common/lab run A bin/07-accept-many 192.168.0.101:6666
@@ -456,7 +471,7 @@ agrees() {
             web=127.0.0.1:$((port + 1))
             get /snapshot >"$log/snapshot"
         fi
-        jq -c '.machines[] | [.name, (.addresses | map(select(startswith("192.")))[0]),
+        jq -c '.machines[] | [.name, .addresses[0],
             [.programs[] | select(.name | test("^0")) | .name, (.sockets[] | .state)]]' "$log/snapshot" | grep -v '^\["this' >"$log/seen"
         diff "$log/seen" - <<END
 ["A","192.168.0.101",["07-accept-many","LISTEN","ESTABLISHED","ESTABLISHED"]]

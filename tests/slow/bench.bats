@@ -1,5 +1,6 @@
 # common/bench, which `make bench` runs, and what lesson 12 costs: they measure for seconds, so .ci/run has this file.
 # shellcheck disable=SC2154 # log, output: helpers.bash and bats set them
+# shellcheck disable=SC2016 # the scripts in single quotes are Perl's
 load ../lib/helpers
 load ../lib/peers
 

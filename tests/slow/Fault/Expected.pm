@@ -52,7 +52,7 @@ our %errors = (
     getrandom => 'EAGAIN EINTR ENOSYS',
     'munmap mprotect madvise rt_sigaction rt_sigprocmask' => 'EINVAL ENOMEM',
     clock_getres => 'EINVAL', # clock_getcpuclockid()
-    'brk exit_group exit getpid gettid alarm rt_sigreturn set_robust_list futex uname restart_syscall
+    'brk exit_group exit getpid gettid alarm rt_sigreturn rt_sigpending set_robust_list futex uname restart_syscall
         sched_yield clock_gettime gettimeofday time rseq set_tid_address sysinfo' => '',
 );
 %errors = map { my $e = $errors{$_}; map { $_ => [split ' ', $e] } split } keys %errors;

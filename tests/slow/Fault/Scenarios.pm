@@ -220,7 +220,7 @@ our %scenarios = (
             peer => sub { three('quiet') }},
     },
     '12-picture' => {
-        three => {args => ['AT'], peer => \&browsers},
+        three => {varies => 1, args => ['AT'], peer => \&browsers},
         six => {args => ['[::1]:PORT'], at => '[::1]:PORT', peer => \&browsers, calls => '^(socket|bind|accept|getsockname)'},
         pieces => {args => ['AT'], peer => \&browsers, library => 'send', calls => '^sendto'},
         watch => {varies => 1, first => '.', bytes => '', args => ['AT'], peer => \&watch,
