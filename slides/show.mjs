@@ -89,7 +89,7 @@ function panes(lines, show, lab, room) {
       const together = before && before.terminal !== line.terminal && before.kind === '|' && line.kind === '|'
       if (i > 0 && !(together && !taken.has(`${row} ${line.terminal}`))) ++row
       taken.add(`${row} ${line.terminal}`)
-      return { ...line, row: row + 1 }
+      return { ...line, row: row + 1, at: i }
     })
     const width = (t) => Math.max(...mine.filter((l) => l.terminal === t).map((l) => l.text.length + (l.kind === '|' ? 0 : 2)), 14)
     const shares = group.map((t) => Math.min(60, Math.max(24, width(t))))
@@ -113,7 +113,7 @@ function panes(lines, show, lab, room) {
           .map((line) => {
             const { className, html, indent } = words(line)
             const place = `grid-column:${column + 1};grid-row:${line.row}`
-            return `<div class="line ${className}" style="${place}${indent ? `;${indent.slice(8, -1)}` : ''}">${html}</div>`
+            return `<div class="line ${className}" data-at="${line.at}" style="${place}${indent ? `;${indent.slice(8, -1)}` : ''}">${html}</div>`
           }),
       ]
     })
@@ -144,9 +144,6 @@ function transcript(info, content, showContent, room) {
   }
   return panes(lines, show, /\blab\b/.test(info), room).join('\n')
 }
-
-// How many lines of a transcript a slide shows; for the tests.
-export const visible = (content, showContent) => shownLines(content, readShow(showContent ?? '')).length
 
 // --- Code ------------------------------------------------------------------------------------------
 

@@ -85,6 +85,18 @@ function lookAtSlide(n) {
   for (const block of section.querySelectorAll('pre, .panes, table')) {
     boxes.push([`a <${block.localName}>`, block.getBoundingClientRect(), null, block])
   }
+  // In panes, what comes later is further down; only what programs say may be side by side.
+  for (const panes of section.querySelectorAll('.panes')) {
+    const lines = [...panes.querySelectorAll('.line')].sort((a, b) => a.dataset.at - b.dataset.at)
+    for (let i = 1; i < lines.length; i++) {
+      const [one, next] = [lines[i - 1], lines[i]].map((line) => line.getBoundingClientRect())
+      const beside = Math.abs(one.top - next.top) < 1 && one.left !== next.left
+      const said = [lines[i - 1], lines[i]].every((line) => line.matches('.said'))
+      if (!(next.top >= one.bottom - 1 || (beside && said))) {
+        problems.push(`"${lines[i].textContent}" is not below "${lines[i - 1].textContent}", which comes before it`)
+      }
+    }
+  }
   const after = getComputedStyle(section, '::after')
   if (after.content !== 'none' && parseFloat(after.fontSize) < 28) problems.push(`its number has only ${after.fontSize}`)
 
