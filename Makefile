@@ -140,9 +140,11 @@ test-slides: all slides book ## look at each slide in a browser; make test reads
 	@$(record) --check
 	@tests/slow/slides.mjs $(marp) $(browser) bin/slides.html bin/slides.pdf slides/figures bin/pictures
 
-test-picture: ## try the drawing code of common/picture.js, which lesson 12 uses (node, Chromium)
+test-picture: all $(marp)/node_modules/.bin/marp ## try the drawing, and lesson 12 in a browser beside the other lessons
 	@common/need node:nodejs
-	node --test tests/course/picture.test.mjs
+	@$(if $(browser),,common/need chromium:chromium)
+	@node --test --test-reporter=tap tests/course/picture.test.mjs
+	@common/netns bash -c 'tests/slow/picture.mjs "$$@"; exit' picture $(marp) $(browser) bin/pictures
 
 linted := $(wildcard common/*.c lessons/*/*.c tests/slow/*.c tests/solutions/*.c tests/exercises/*.c)
 lint: ## look for mistakes in C and shell sources (clang-format, clang-tidy, cppcheck, shellcheck)
@@ -177,7 +179,7 @@ $(fuzzed): fuzz-%: | bin
 exercises   := $(foreach e,$(wildcard lessons/*/exercise.c),$(basename $(call program_of,$e)))
 for_checks  := $(wildcard tests/exercises/*[!0-9].* tests/exercises/check tests/lib/*)
 check_tools := bats:bats ip:iproute2 ss:iproute2 perl:perl-base
-scripts     += tests/exercises/check tests/exercises/progress \
+scripts     += tests/exercises/check tests/exercises/progress tests/exercises/report \
                tests/solutions/run
 
 bin/%-exercise: $$(wildcard lessons/$$*-*/exercise.c) bin/checkers.o bin/common.o
@@ -212,11 +214,21 @@ progress: ## which exercises are done, and where to go on
 progress-%: bin/%-exercise.checks
 	@tests/exercises/progress $*
 
+report: progress ## the same for programs: bin/progress.json, and bin/progress.xml (JUnit)
+	@common/need jq:jq
+	@tests/exercises/report
+
+watch-%: ## check an exercise again whenever you save its file: make watch-06 (^C ends it)
+	@common/need entr:entr $(check_tools)
+	@echo $(call exercise_of,$*) | entr -rc $(MAKE) --no-print-directory -s exercise-$*
+
+exercise_of = $(or $(wildcard lessons/$1-*/exercise.c),$(error There is no exercise $1: make help))
+
 solutions: bin/common.o ## check the checks: solutions pass them, near-misses and starter code fail
 	@common/need $(check_tools) clang:clang
 	@compile='$(compile)' checkers='$(checkers) -no-pie' at_once=$$($(at_once)) tests/solutions/run
 
-.PHONY: progress solutions
+.PHONY: progress report solutions
 .PRECIOUS: bin/%-exercise bin/%-exercise.checks
 
 clean: ## remove what make has built

@@ -12,6 +12,7 @@
 //     options   title, id (a prefix of ids, when a page has several drawings), theme ('light' or
 //               'dark'; else the system decides), standalone (true: with the CSS, for a file),
 //               slots (how many cards there are one below the other, 5 unless told; 1 to 6),
+//               most (how many there may be where more are needed: the drawing gets taller then),
 //               height (720 unless told, at least 440), kernel (false: only the machines, for a first
 //               picture without sockets), mark (false: mark nothing; or a list of what to mark in
 //               place of the change: [{ machine, fd, part }], where part 'peer' is the peer alone)
@@ -211,8 +212,8 @@ function join(model) {
     // If we may not see who has the listener, we cannot know who has its connections either.
     s.queued = !s.owners.length && !!s.listener?.owners.length && (s.state === 'ESTABLISHED' || s.state === 'CLOSE_WAIT')
     // Without a listener the lower port is the server's: ephemeral ports are high ones.
-    const here = s.other?.machine === s.machine
-    s.server = !!s.listener || (here && !listenerFor(s.other) && s.local.port < s.peer.port)
+    const here = s.other ? s.other.machine === s.machine && !listenerFor(s.other) : s.local.host === s.peer.host
+    s.server = !!s.listener || (here && s.local.port < s.peer.port)
   }
 }
 
@@ -251,8 +252,8 @@ function changes(before, after) {
   const [had, have] = [programs(before), programs(after)]
   const machines = (model) => new Set(model.machines.map((m) => m.name))
   const [oldNames, newNames] = [machines(before), machines(after)]
-  for (const m of after.machines) if (!oldNames.has(m.name)) tell('machine', m, null, 'this machine is there now', null)
-  for (const m of before.machines) if (!newNames.has(m.name)) tell('machine', m, null, 'this machine is gone', null)
+  for (const m of after.machines) if (!oldNames.has(m.name)) tell('machine', m, null, 'the machine is there now', null)
+  for (const m of before.machines) if (!newNames.has(m.name)) tell('machine', m, null, 'the machine is gone', null)
   for (const [key, [m, p]] of have) if (!had.has(key)) tell('started', m, null, `${p.name} has started: pid ${p.pid}`, key)
   for (const [key, [m, p]] of had) if (!have.has(key)) tell('ended', m, null, `${p.name} has ended: pid ${p.pid}`, key)
   // One descriptor stays one socket while it goes from bound to listening, or to a connection.
@@ -364,7 +365,8 @@ const FD = 46
 const LINE = 31
 const [TWO_LINES, THREE_LINES] = [80, 99] // heights of cards
 const SPACE = 5 // at least, between two cards
-const MANY = 12 // more sockets of one kind than this are one card with a number
+const MANY = 12 // more sockets of one kind than this are one card with a number,
+const MANY_OVER = 3 // and of those that no program has any more
 
 const WINGS = [
   { side: -1, card: EDGE + RAIL, dot: EDGE + RAIL + CARD, door: EDGE + RAIL + CARD + GAP },
@@ -410,11 +412,11 @@ function makeWings(model, slots, total) {
 }
 
 // The layout of a model, given the one before: which wing, slot and colour everything has.
-function arrange(model, before, slots, height) {
+function arrange(model, before, slots, most, height) {
   const wings = makeWings(model, slots, height)
   const one = model.machines.length === 1
-  const shape = wings.map((w) => `${w.key} ${w.top} ${w.h} ${w.slots}`).join('|')
-  const layout = { model, wings, shape, cards: [], places: new Map(), programs: new Map(), bound: new Map(), colors: new Map() }
+  const shape = wings.map((w) => `${w.key} ${w.top} ${w.h} ${w.pitch}`).join('|')
+  const layout = { model, wings, shape, height, cards: [], places: new Map(), programs: new Map(), bound: new Map(), colors: new Map() }
   // Where the machines themselves have other places, nothing can stay.
   const old = before?.shape === shape ? before : { ...layout, model: { byKey: new Map() } }
   const wingOf = new Map()
@@ -423,7 +425,9 @@ function arrange(model, before, slots, height) {
     const was = one && (old.model.byKey.get(s.key) ?? (old.bound.size ? old.bound.get(fdKey(s)) : null))
     s.wing = !one ? wingOf.get(s.machine) : wings[was ? was.wing.side > 0 ? 1 : 0 : s.server ? 0 : 1]
   }
-  for (const wing of wings) fillSlots(layout, wing, gather(layout, wing, old), old)
+  const cards = wings.map((wing) => gather(layout, wing, old))
+  grow(layout, cards, old, most)
+  wings.forEach((wing, i) => fillSlots(layout, wing, cards[i], old))
   // A descriptor that is only bound will be a listener or a connection, and keep its place.
   for (const s of model.sockets) if (s.peer.port < 0 && s.owners.length) layout.bound.set(fdKey(s), s)
   placePrograms(layout, old)
@@ -453,11 +457,29 @@ function gather(layout, wing, old) {
     const at = s.server ? `at ${s.local.text}` : `to ${s.peer.text}`
     const key = `kind ${wing.key} ${programOf(s) ?? '-'} ${at} ${s.state} ${s.queued}`
     // A kind that has become one card stays one until few are left: no flicker at the limit.
-    const many = sockets.length > (old.places.has(key) ? MANY / 2 : MANY)
+    const limit = isOver(s) ? MANY_OVER : MANY
+    const many = sockets.length > (old.places.has(key) ? limit / 2 : limit)
     if (many) cards.push({ key, wing, sockets, many })
     else for (const one of sockets) cards.push({ key: one.key, wing, sockets: [one], many })
   }
   return cards
+}
+
+// Makes the drawing taller, as long as a wing has more cards than slots, or has them further down;
+// but for three or more machines, whose boxes would have to move.
+function grow(layout, cards, old, most) {
+  const { wings } = layout
+  if (wings.length !== 2) return
+  const needed = cards.flat().map((card) => (old.places.get(card.key)?.slot ?? 0) + 1)
+  const rows = needed.reduce((a, b) => Math.max(a, b), Math.max(...cards.map((list) => list.length)))
+  const more = Math.min(most, rows) - wings[0].slots
+  if (more <= 0) return
+  layout.height += more * wings[0].pitch
+  for (const wing of wings) {
+    wing.slots += more
+    wing.height += more * wing.pitch
+    wing.strip.bottom += more * wing.pitch
+  }
 }
 
 // Gives each card of a wing a slot: the one it had, else a free one. What finds none is in the last
@@ -640,7 +662,7 @@ function sign(x, y, color) {
   return d ? path(d, 'sign') : null
 }
 
-function drawMachine(wing, wings) {
+function drawMachine(wing, wings, sockets) {
   const both = wings.length > 1 && wings[0].machine === wings[1].machine
   if (both && wing.side > 0) return []
   const left = wing.side < 0 ? EDGE : wing.wall
@@ -652,7 +674,9 @@ function drawMachine(wing, wings) {
   parts.push(text(x, wing.top + 33, 'name', name))
   // As many of the addresses as fit; the last word is how many more there are.
   let at = x + textWidth(name) + 18
-  const all = wing.machine.addresses
+  // Those that a socket has are first.
+  const inUse = new Set(sockets.filter((s) => s.machine === wing.machine).map((s) => s.local.host.replace(/[[\]]/g, '')))
+  const all = [...wing.machine.addresses].sort((a, b) => inUse.has(b) - inUse.has(a))
   for (let i = 0; i < all.length; i++) {
     const more = i + 1 < all.length ? textWidth(` +${all.length - i - 1}`) + 18 : 0
     const fits = at + textWidth(all[i]) + more <= right - 14
@@ -752,6 +776,7 @@ function drawLines(layout) {
         const bend = other.wing.side === wing.side ? x + out * 66 : (x + there) / 2
         d += `C${bend} ${y} ${bend} ${to} ${there} ${to}H${other.wing.dot}`
         if (CONNECTING.has(s.state) && CONNECTING.has(s.other.state)) kind = 'line connecting'
+        if (card.over && other.over) kind = 'line over' // the kernels of both still have it
       } else if (s.state === 'SYN_SENT') {
         // It knocks at a door, and has no other end yet.
         kind = 'line connecting'
@@ -1021,7 +1046,8 @@ function inWords(layout, told) {
 export function draw(snapshot, before = null, options = {}) {
   const model = read(snapshot)
   const height = Math.max(440, Math.floor(options.height ?? HEIGHT) || HEIGHT)
-  const layout = arrange(model, before, Math.max(1, Math.floor(options.slots ?? 5) || 5), height)
+  const slots = Math.max(1, Math.floor(options.slots ?? 5) || 5)
+  const layout = arrange(model, before, slots, options.most ?? 0, height)
   const list = before ? changes(before.model, model) : []
   const told = changeLines(list)
   const wanted = Array.isArray(options.mark) ? options.mark : []
@@ -1044,14 +1070,14 @@ export function draw(snapshot, before = null, options = {}) {
   const tree = el(
     'svg',
     {
-      xmlns: 'http://www.w3.org/2000/svg', class: 'picture', ...theme, viewBox: `0 0 ${WIDTH} ${height}`, role: 'img',
+      xmlns: 'http://www.w3.org/2000/svg', class: 'picture', ...theme, viewBox: `0 0 ${WIDTH} ${layout.height}`, role: 'img',
       'aria-labelledby': `${id}-title ${id}-desc`, 'font-size': FONT_SIZE, 'font-family': FONT,
     },
     el('title', { id: `${id}-title` }, title),
     el('desc', { id: `${id}-desc` }, words.join('\n')),
     options.standalone ? el('style', {}, CSS) : null,
-    rect(0, 0, WIDTH, height, 'page'),
-    wings.flatMap((wing) => drawMachine(wing, wings)),
+    rect(0, 0, WIDTH, layout.height, 'page'),
+    wings.flatMap((wing) => drawMachine(wing, wings, model.sockets)),
     options.kernel === false ? [] : wings.flatMap((wing) => drawKernel(wing, wings)),
     wings.length ? text(WIDTH / 2, lone ? wings[0].strip.top + 28 : 34, 'quiet', lone ? 'lo' : 'network', 'middle') : null,
     drawRails(layout),
@@ -1063,7 +1089,9 @@ export function draw(snapshot, before = null, options = {}) {
     chosen && !markedCard ? drawGhost(layout, before, chosen.key) : null
   )
   const marked = chosen ? `${short(chosen.machine)}: ${chosen.text}` : null
-  return { svg: `${serialize(tree)}\n`, words, layout, tree, marked, changes: told }
+  // The text is made when somebody asks for it: a page that shows the drawing needs the tree only.
+  let svg = null
+  return { get svg() { return (svg ??= `${serialize(tree)}\n`) }, words, layout, tree, marked, changes: told }
 }
 
 const ESCAPES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }

@@ -6,12 +6,13 @@
 #   lab        the PCs of common/lab
 #   low-ports  ports below 1024 need privilege
 #   network    a network namespace to itself, so that nobody else's sockets are to be seen in it
+#   netem      a part of the kernel that loses, repeats and delays packets as it is told
 #   strace     strace may look at the calls of a program
 #   curl       the command curl
 #   netstat    the command netstat
 # shellcheck shell=bash
 
-place_words=(ipv6 low-ports network strace lab curl netstat)
+place_words=(ipv6 low-ports netem network strace lab curl netstat)
 
 # lacks WORD   is that missing here? If so, REPLY says why, and what to do, in one sentence.
 lacks() {
@@ -36,6 +37,13 @@ lacks() {
         netstat)
             [[ -z $(type -P netstat) ]] || return 1
             REPLY="there is no netstat here (sudo apt-get install -y net-tools)"
+            ;;
+        netem)
+            ! lacks network || return 0
+            ! unshare --net tc qdisc add dev lo root netem 2>/dev/null || return 1 # as root
+            ! unshare --user --map-root-user --net tc qdisc add dev lo root netem 2>/dev/null || return 1
+            REPLY="this kernel cannot lose or delay packets for us, it has no netem (try: sudo modprobe"
+            REPLY+=" sch_netem)"
             ;;
         network)
             [[ ${PLAYED_IN-} != in* ]] || return 1

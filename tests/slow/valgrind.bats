@@ -146,6 +146,25 @@ work_of() {
             kill "$tried"
             clean 0
             ;;
+        13-datagrams)
+            try "bin/$1" --receiver --room 10 "$at"
+            saw program '^bind'
+            peer sender 'use Socket; my ($s, $to) = Peer::unbound(undef, SOCK_DGRAM);
+                for ("", "hello", "x" x 60000) { send $s, $_, 0, $to; recv $s, my $got, 100, 0 } print "done\n"'
+            saw sender '^done'
+            kill "$tried"
+            clean 0
+            try "bin/$1" --overfill "$at"
+            saw program '^Enter'
+            cue program
+            clean 0
+            try "bin/$1" --connect "$at" # nobody is there
+            saw program '^connect'
+            cue program hello
+            saw program 'ECONNREFUSED'
+            kill "$tried"
+            clean 0
+            ;;
         *)
             echo "$1 is not tried: tell here what it can do"
             return 1

@@ -50,7 +50,7 @@ our %errors = (
     mremap => 'ENOMEM', # (brk() tells by its result, and not by an error)
     mmap => 'EAGAIN ENFILE ENOMEM EPERM',
     getrandom => 'EAGAIN EINTR ENOSYS',
-    'munmap mprotect madvise rt_sigaction rt_sigprocmask' => 'EINVAL ENOMEM',
+    'munmap mprotect madvise rt_sigaction rt_sigpending rt_sigprocmask' => 'EINVAL ENOMEM',
     clock_getres => 'EINVAL', # clock_getcpuclockid()
     'brk exit_group exit getpid gettid alarm rt_sigreturn rt_sigpending set_robust_list futex uname restart_syscall
         sched_yield clock_gettime gettimeofday time rseq set_tid_address sysinfo' => '',
@@ -71,6 +71,7 @@ my %called = (sendto => 'send', sendmsg => 'send', recvfrom => 'recv', recvmsg =
 #           error's name, and ends with status 1
 # goes on   nothing is to be noticed: what it and its peer say, and the status, are as undisturbed
 # says      it says what failed, and then it goes on, as if undisturbed
+# reports   it says what failed, and goes on to the end, without what this call would have done
 # loses     a server: one client is lost, it says why, and the others are served to the end
 # ends, then loses   the first call, which is for the listener, ends it; the last one, which is for
 #           a client, loses that client
@@ -132,7 +133,7 @@ our @rules = (
     ['^03-bind-twice table', '^(socket|bind|listen)', '', 'tells', 'the table shows the answers'],
 
     # Programs come and go while 04 looks, and so do their descriptors.
-    ['^04|^10', '^openat AT "/proc/net/tcp6"', 'ENOENT', 'goes on', 'a kernel without IPv6'],
+    ['^04|^10', '^openat AT "/proc/net/(tcp6|udp6?)"', 'ENOENT', 'goes on', 'a kernel without it'],
     ['^04', '^openat AT "/proc//fd"', 'EMFILE|ENFILE|ENOMEM', 'ends', '', 'opendir /proc/\d+/fd'],
     ['^04', '^getdents64', 'ENOENT', 'without', 'the process has ended'],
     ['^04', '^getdents64', '', 'ends', '', 'readdir /proc\S*'],
@@ -186,6 +187,17 @@ our @rules = (
         'ports: after \d+ clients? no ephemeral port is left'],
     ['^11-crowd', '^(recvfrom|sendto)', 'EAGAIN', 'goes on', 'not yet: epoll_wait() says when'],
     ['^11-crowd', '^getdents64|^readlink|^clock', '', 'without', 'it only tells what the server takes'],
+
+    # Datagrams: one may be lost, whatever the reason, and the next one arrives.
+    ['^13.* overfill', '^recvfrom', 'EAGAIN', 'without', 'no more is there'],
+    ['^13', '^(recvfrom|sendto)', 'EAGAIN', 'goes on', 'not yet: poll() says when'],
+    ['^13.* (receiver|six)', '^sendto', '', 'reports', 'it is the matter of this sender'],
+    ['^13.* (sender|connected)', '^(recvfrom|sendto)', 'ECONNREFUSED|EHOSTUN|ENETUN|EMSGSIZE|ENOBUFS',
+        'reports', 'it is about one datagram'],
+    ['^13', '^recvfrom', '', 'ends', '', 'recvfrom (on )?\S+'],
+    ['^13', '^sendto', '', 'ends', '', 'sendto \S+'],
+    ['^13', '^(newfstatat|fstat) <socket>', '', 'ends', '', 'fstat of fd \d+'],
+    ['^13', '^openat AT "/proc/net/udp6?"', 'ENOENT', 'without', 'a kernel without it'],
 
     ['^09-buffers writer', '^sendto', 'EAGAIN', 'without', 'the buffer is full'],
     ['^09-buffers reader', '^recvfrom', 'EAGAIN', 'shows', '', 'nothing there'],
@@ -243,6 +255,11 @@ sub wrong {
         return $goes_on->('says') // (@complaints == @before + 1 + ($meaning > 0)
             && grep({ /$failed/ } @complaints) ? undef : 'it does not say what failed');
     };
+    my $reports = sub {
+        return "status $is->{status}, not $usual->{status}" if $is->{status} != $usual->{status};
+        return @complaints == @before + 1 && grep({ /$failed/ } @complaints) ? undef
+            : 'it does not say what failed';
+    };
     my $loses = sub {
         my $served = () = $is->{peer} =~ /^served$/mg;
         return "status $is->{status}, not 0" if $is->{status} != 0;
@@ -267,6 +284,7 @@ sub wrong {
     for ($case->{expected}) {
         return $goes_on->() if /^goes on/;
         return $loses->() if /^loses/;
+        return $reports->() if /^reports/;
         return $ends->() && $without if /^either/;
         return $shows->() && $ends->() if /^tells/;
         return $shows->() if /^shows/;
