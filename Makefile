@@ -32,7 +32,7 @@ needed     := $(shown) bats:bats jq:jq perl:perl-base
 scripts    := .ci/run common/place.bash $(addprefix common/,lab play bench netns need) tests/lib/run \
               tests/slow/broken $(wildcard tests/*/*.bats tests/*/*.bash)
 
-.PHONY: all help tour test faults bench slides test-slides test-picture lint clean
+.PHONY: all help tour test faults bench figures record slides book test-slides test-picture lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
 
 # A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.) A page
@@ -107,19 +107,37 @@ marp     = bin/marp-4.5.1
 browser  = $(firstword $(shell bash -c 'type -P chromium chromium-browser google-chrome'))
 build    = $(marp)/node_modules/.bin/marp --no-stdin -c slides/marp.config.mjs slides/slides.md
 
-slides: $(marp)/node_modules/.bin/marp ## build bin/slides.html, and with a browser bin/slides.pdf
-	@rm -f bin/slides.pdf
+figures: ## make the figures of slides and pages, slides/figures/*.svg, from slides/figures/*.json
+	@common/need node:nodejs
+	@node slides/figures.mjs
+
+# In a network of its own, where the lab and 12-picture see no other programs. (bash is process 1
+# there, and waits for what others leave behind.)
+record = common/netns bash -c 'node slides/record.mjs $$1; exit $$?' record
+record: all ## run what the figures show, and write what the kernel says into slides/figures/*.json
+	@common/need node:nodejs
+	@$(record)
+
+slides: $(marp)/node_modules/.bin/marp ## build bin/slides.html, and with a browser slides.pdf and handout.pdf
+	@rm -f bin/slides.pdf bin/handout.pdf
 	@$(build) --output bin/slides.html
-	@$(if $(browser),$(build) --browser chrome --browser-path $(browser) --output bin/slides.pdf,\
+	@$(if $(browser),$(build) --browser chrome --browser-path $(browser) --pdf-outlines \
+	    --pdf-outlines.pages=false --output bin/slides.pdf,\
 	    echo "No PDF: that takes a browser. On Debian: sudo apt-get install -y chromium")
+	@$(if $(browser),node slides/print.mjs handout $(marp) $(browser) bin/handout.pdf)
+
+book: $(marp)/node_modules/.bin/marp ## all lessons' pages as bin/book.pdf, the answers at its end (Chromium)
+	@$(if $(browser),,common/need chromium:chromium)
+	@node slides/print.mjs book $(marp) $(browser) bin/book.pdf
 
 $(marp)/node_modules/.bin/marp:
 	@common/need node:nodejs npm:npm
 	npm install --prefix $(marp) --no-save --no-package-lock --no-audit --no-fund --ignore-scripts \
 	    @marp-team/marp-cli@$(lastword $(subst -, ,$(marp)))
 
-test-slides: slides ## look at each slide in a browser; make test reads their text
+test-slides: all slides book ## look at each slide in a browser; make test reads their text
 	@$(if $(browser),,common/need chromium:chromium)
+	@$(record) --check
 	@tests/slow/slides.mjs $(marp) $(browser) bin/slides.html bin/slides.pdf slides/figures bin/pictures
 
 test-picture: all $(marp)/node_modules/.bin/marp ## try the drawing, and lesson 12 in a browser beside the other lessons

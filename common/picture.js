@@ -13,7 +13,9 @@
 //               'dark'; else the system decides), standalone (true: with the CSS, for a file),
 //               slots (how many cards there are one below the other, 5 unless told; 1 to 6),
 //               most (how many there may be where more are needed: the drawing gets taller then),
-//               mark (false: mark nothing)
+//               height (720 unless told, at least 440), kernel (false: only the machines, for a first
+//               picture without sockets), mark (false: mark nothing; or a list of what to mark in
+//               place of the change: [{ machine, fd, part }], where part 'peer' is the peer alone)
 //     svg       the drawing as text. The same input gives the same text, to the byte.
 //     words     the same in words, one line for each thing that is drawn
 //     changes   what has changed since the drawing before, in words: a list of lines
@@ -21,6 +23,7 @@
 //     tree      the drawing for toNodes(tree, document), which makes DOM nodes of it
 //   difference(before, after) -> lines: what has changed between two snapshots, in words
 //   CSS         the colours, as a style sheet: for the page, and inside standalone files
+//   el, rect, path, text, serialize   what slides/figures.mjs makes its other drawings of
 //
 // Everything that is shown is escaped text, and the drawing has no style attribute and no script,
 // so that a page with a strict Content-Security-Policy can show it. A snapshot with missing or
@@ -396,7 +399,7 @@ for (const wing of WINGS) wing.wall = wing.door + DOOR / 2
 
 // Makes the wings for a model: where each machine is, and the
 // columns and rows of its cards. `hidden` are the machines that have no room of their own.
-function makeWings(model, slots) {
+function makeWings(model, slots, total) {
   const list = model.machines
   const a = list.findIndex((m) => m.name === 'A')
   const order = a > 0 ? [list[a], ...list.slice(0, a), ...list.slice(a + 1)] : list
@@ -415,13 +418,13 @@ function makeWings(model, slots) {
     wings.push({ ...WINGS[side], key, machine, top, height, compact, programs, strip, first, h, pitch, slots: some, hidden })
   }
   if (order.length === 1) {
-    make(`${order[0].name} server`, order[0], 0, EDGE, HEIGHT - 2 * EDGE)
-    make(`${order[0].name} client`, order[0], 1, EDGE, HEIGHT - 2 * EDGE)
+    make(`${order[0].name} server`, order[0], 0, EDGE, total - 2 * EDGE)
+    make(`${order[0].name} client`, order[0], 1, EDGE, total - 2 * EDGE)
   } else if (order.length) {
-    make(order[0].name, order[0], 0, EDGE, HEIGHT - 2 * EDGE)
+    make(order[0].name, order[0], 0, EDGE, total - 2 * EDGE)
     const shown = order.slice(1, order.length > 4 ? 3 : 4)
     const rows = shown.length + (order.length > 4 ? 1 : 0)
-    const height = Math.floor((HEIGHT - 2 * EDGE - 10 * (rows - 1)) / rows)
+    const height = Math.floor((total - 2 * EDGE - 10 * (rows - 1)) / rows)
     shown.forEach((m, i) => make(m.name, m, 1, EDGE + i * (height + 10), height))
     if (order.length > 4) {
       const rest = { name: `${order.length - 3} more machines`, addresses: [], programs: [] }
@@ -432,11 +435,11 @@ function makeWings(model, slots) {
 }
 
 // The layout of a model, given the one before: which wing, slot and colour everything has.
-function arrange(model, before, slots, most) {
-  const wings = makeWings(model, slots)
+function arrange(model, before, slots, most, height) {
+  const wings = makeWings(model, slots, height)
   const one = model.machines.length === 1
   const shape = wings.map((w) => `${w.key} ${w.top} ${w.h} ${w.pitch}`).join('|')
-  const layout = { model, wings, shape, height: HEIGHT, cards: [], places: new Map(), programs: new Map(), bound: new Map(), colors: new Map() }
+  const layout = { model, wings, shape, height, cards: [], places: new Map(), programs: new Map(), bound: new Map(), colors: new Map() }
   // Where the machines themselves have other places, nothing can stay.
   const old = before?.shape === shape ? before : { ...layout, model: { byKey: new Map() } }
   const wingOf = new Map()
@@ -657,13 +660,13 @@ function giveColors(layout, before) {
 
 // --- 5. The drawing -------------------------------------------------------------------------------
 
-const el = (name, attributes, ...children) => ({ name, attributes, children: children.flat().filter((c) => c !== null) })
-const rect = (x, y, width, height, className, more) => el('rect', { x, y, width, height, class: className, ...more })
-const path = (d, className, more) => el('path', { d, class: className, ...more })
+export const el = (name, attributes, ...children) => ({ name, attributes, children: children.flat().filter((c) => c !== null) })
+export const rect = (x, y, width, height, className, more) => el('rect', { x, y, width, height, class: className, ...more })
+export const path = (d, className, more) => el('path', { d, class: className, ...more })
 
 // A text whose left end (or middle, or right end) is at x. Where a font may have any width, the
 // browser is told how wide the text has to be.
-function text(x, y, className, string, anchor) {
+export function text(x, y, className, string, anchor) {
   const held = ASCII.test(string) ? {} : { textLength: Math.floor(textWidth(string)), lengthAdjust: 'spacingAndGlyphs' }
   return el('text', { x, y, class: className, ...(anchor && { 'text-anchor': anchor }), ...held }, string)
 }
@@ -883,7 +886,7 @@ function drawBars(s, x, y, width, color) {
   ]
 }
 
-function drawCard(layout, card, isMarked) {
+function drawCard(layout, card, mark) {
   const { wing, y, over, many } = card
   const [s] = card.sockets
   const outer = wing.side < 0 // the outer side, where the fd is, is at the left
@@ -936,7 +939,9 @@ function drawCard(layout, card, isMarked) {
     if (roomy || card.rest) line(card.rest ? 1 : 2, 'state', state)
   } else {
     if (!tight) line(0, 'address', s.local.text === 'none' ? 'no address' : s.local.text, port(s.local))
-    line(tight ? 0 : 1, `peer${color}`, s.peer.text, port(s.peer))
+    // A listener that has two lines shows where it listens: it has no peer.
+    if (tight && s.state === 'LISTEN') line(0, 'address', s.local.text, port(s.local))
+    else line(tight ? 0 : 1, `peer${color}`, s.peer.text, port(s.peer))
     const row = tight ? 1 : 2
     if (roomy || grows || tight) {
       if (third) line(row, 'state', third)
@@ -949,7 +954,10 @@ function drawCard(layout, card, isMarked) {
     }
   }
 
-  if (isMarked) add(drawMark(wing.card - 4, y - 3, CARD + 8, height + 6, outer))
+  if (mark === 'peer' && !many) {
+    const row = tight ? 0 : 1
+    add(rect(x - 5, y + 3 + row * LINE, Math.ceil(textWidth(s.peer.text)) + 10, LINE, 'mark', { rx: 4 }))
+  } else if (mark) add(drawMark(wing.card - 4, y - 3, CARD + 8, height + 6, outer))
 
   // The dot, towards the door.
   const [dx, dy] = [wing.dot, card.lane]
@@ -1076,10 +1084,19 @@ function inWords(layout, told) {
 
 export function draw(snapshot, before = null, options = {}) {
   const model = read(snapshot)
-  const layout = arrange(model, before, Math.max(1, Math.floor(options.slots ?? 5) || 5), options.most ?? 0)
+  const height = Math.max(440, Math.floor(options.height ?? HEIGHT) || HEIGHT)
+  const slots = Math.max(1, Math.floor(options.slots ?? 5) || 5)
+  const layout = arrange(model, before, slots, options.most ?? 0, height)
   const list = before ? changes(before.model, model) : []
   const told = changeLines(list)
-  const chosen = options.mark === false ? null : MARKED.map((kind) => list.find((c) => c.kind === kind)).find(Boolean)
+  const wanted = Array.isArray(options.mark) ? options.mark : []
+  const markOf = (card) => {
+    if (card === markedCard) return 'card'
+    const [s] = card.sockets
+    const mark = wanted.find((m) => m.machine === s.machine.name && (m.fd ?? null) === fdOf(s))
+    return mark ? (mark.part ?? 'card') : null
+  }
+  const chosen = options.mark === false || wanted.length ? null : MARKED.map((kind) => list.find((c) => c.kind === kind)).find(Boolean)
   const markedCard = (chosen && model.byKey.get(chosen.key)?.card) ?? null
   const { wings } = layout
   const id = clean(options.id || 'picture')
@@ -1100,14 +1117,14 @@ export function draw(snapshot, before = null, options = {}) {
     options.standalone ? el('style', {}, CSS) : null,
     rect(0, 0, WIDTH, layout.height, 'page'),
     wings.flatMap((wing) => drawMachine(wing, wings, model.sockets)),
-    wings.flatMap((wing) => drawKernel(wing, wings)),
+    options.kernel === false ? [] : wings.flatMap((wing) => drawKernel(wing, wings)),
     wings.length ? text(WIDTH / 2, lone ? wings[0].strip.top + 28 : 34, 'quiet', lone ? 'lo' : 'network', 'middle') : null,
     drawRails(layout),
     doors,
     drawQueues(layout),
     drawLines(layout),
     wings.flatMap((wing) => drawPrograms(wing, markedCard ? null : chosen?.key)),
-    layout.cards.map((card) => drawCard(layout, card, card === markedCard)),
+    layout.cards.map((card) => drawCard(layout, card, markOf(card))),
     chosen && !markedCard ? drawGhost(layout, before, chosen.key) : null
   )
   const marked = chosen ? `${short(chosen.machine)}: ${chosen.text}` : null
@@ -1119,7 +1136,7 @@ export function draw(snapshot, before = null, options = {}) {
 const ESCAPES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
 const escape = (value) => String(value).replace(/[&<>"']/g, (c) => ESCAPES[c])
 
-function serialize(node) {
+export function serialize(node) {
   if (typeof node === 'string') return escape(node)
   const attributes = Object.entries(node.attributes).map(([name, value]) => ` ${name}="${escape(value)}"`).join('')
   if (!node.children.length) return `<${node.name}${attributes}/>`

@@ -9,9 +9,10 @@
 #   netem      a part of the kernel that loses, repeats and delays packets as it is told
 #   strace     strace may look at the calls of a program
 #   curl       the command curl
+#   netstat    the command netstat
 # shellcheck shell=bash
 
-place_words=(ipv6 low-ports netem network strace lab curl)
+place_words=(ipv6 low-ports netem network strace lab curl netstat)
 
 # lacks WORD   is that missing here? If so, REPLY says why, and what to do, in one sentence.
 lacks() {
@@ -32,6 +33,10 @@ lacks() {
             ((limit != 1024)) || return 1
             REPLY="the first port that needs no privilege is $limit here, and not 1024 (for a container,"
             REPLY+=" change it with --sysctl net.ipv4.ip_unprivileged_port_start=1024)"
+            ;;
+        netstat)
+            [[ -z $(type -P netstat) ]] || return 1
+            REPLY="there is no netstat here (sudo apt-get install -y net-tools)"
             ;;
         netem)
             ! lacks network || return 0

@@ -742,3 +742,26 @@ test('in Chromium no text is wider than measured, none overlaps, and none leaves
     rmSync(folder, { recursive: true, force: true })
   }
 })
+
+test('what the deck asks for: a lower drawing, only the machines, and marks at sockets that it names', () => {
+  const local = '192.168.0.101:6666'
+  const peer = '192.168.0.102:51234'
+  const server = program(7, '07-accept-many', socket(3, local, 'none', 'LISTEN'), socket(4, local, peer))
+  const snap = snapshot(machine('A', [server]), machine('B', []))
+  const mark = [{ machine: 'A', fd: 3 }, { machine: 'A', fd: 4, part: 'peer' }]
+  const low = parse(draw(snap, null, { height: 470, slots: 3, mark }).svg)
+  assert.equal(low.attributes.viewBox, '0 0 1280 470')
+  for (const node of all(low).filter((n) => n.name === 'rect')) assert.ok(box(node).bottom <= 470)
+  const [listener, connected] = named(low, 'card').map((card) => [card.attributes['data-fd'], named(card, 'mark').map(box)])
+  assert.deepEqual([listener[0], connected[0]], ['3', '4'])
+  assert.equal(listener[1].length, 1)
+  assert.equal(connected[1].length, 1)
+  // The one is around the whole card, the other around the peer alone.
+  const text = all(low).find((n) => n.name === 'text' && n.text === peer)
+  const around = connected[1][0]
+  assert.ok(around.left < Number(text.attributes.x) && around.bottom - around.top < 40)
+  assert.ok(around.top < Number(text.attributes.y) && Number(text.attributes.y) < around.bottom)
+  assert.ok(listener[1][0].bottom - listener[1][0].top > 60)
+  assert.equal(named(draw(snap, null, { kernel: false }).svg, 'kernel').length, 0)
+  assert.ok(named(draw(snap).svg, 'kernel').length > 0)
+})

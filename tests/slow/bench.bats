@@ -34,7 +34,7 @@ load ../lib/peers
         my %open; # every element is closed
         $2 || $open{$1}++ while /<(\w+)(?:[^>"]|"[^"]*")*?(\/?)>/g; $open{$1}-- while /<\/(\w+)>/g;
         !grep { $_ } values %open or die %open;' <"$log/bench.svg"
-    grep -q '<title id="title">' "$log/bench.svg"
+    grep -q '<title id="bench-title">' "$log/bench.svg"
 }
 
 @test "common/bench refuses what is not a number, and a command line without numbers" {
