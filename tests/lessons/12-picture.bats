@@ -279,7 +279,7 @@ agrees() {
 
 @test "a request in pieces, byte by byte, is one request; 300 in one piece are 300, in order" {
     perl -Itests/lib -MPeer -e 'alarm 5; my $s = connected();
-        put($s, $_), select undef, undef, undef, 0.002 for split //, "GET /page.css HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n";
+        put($s, $_), select undef, undef, undef, 0.001 for split //, "GET /page.css HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n";
         get($s, 15) eq "HTTP/1.1 200 OK" or die;'
     perl -Itests/lib -MPeer -e 'alarm 5;
         my $all = talk(connected(), join "", map { "GET /$_ HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n" } 1 .. 300);
@@ -294,7 +294,7 @@ agrees() {
     before=$(memory_of "$server")
     peer deaf 'my $s = connected(); my $r = "GET /picture.js HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n" x 1e4;
         fcntl $s, 4, 2048; my $n = 1; my $out = ""; vec($out, fileno $s, 1) = 1;
-        $n = syswrite $s, $r while select undef, my $w = $out, undef, 0.2; print "full\n"; cue()'
+        $n = syswrite $s, $r while select undef, my $w = $out, undef, 0.1; print "full\n"; cue()'
     saw deaf '^full'
     serves
     (($(memory_of "$server") - before <= 64 * 4096))
@@ -315,7 +315,7 @@ agrees() {
     quiet() {
         local n
         n=$(grep -c '^data' "$log/watcher")
-        for _ in {1..10}; do ss -Htan >/dev/null && rest; done
+        for _ in {1..5}; do ss -Htan >/dev/null && rest; done
         (($(grep -c '^data' "$log/watcher") == n))
     }
     tries=100
@@ -405,15 +405,15 @@ agrees() {
     start A common/lab run A bin/07-accept-many 192.168.0.101:6666
     saw A '^listen'
     start B common/lab run B bin/05-connect 192.168.0.101:6666
-    saw B '^connect'
     start C common/lab run C bin/05-connect 192.168.0.101:6666
-    saw C '^connect'
     start outside bin/12-picture "127.0.0.1:$((port + 1))"
+    start inside common/lab run B bin/12-picture 192.168.0.102:8080
+    saw B '^connect'
+    saw C '^connect'
     saw outside '^open'
+    saw inside '^open'
     for where in outside C; do
         if [[ $where == C ]]; then # on PC B, asked by PC C
-            start inside common/lab run B bin/12-picture 192.168.0.102:8080
-            saw inside '^open'
             common/lab run C perl -Itests/lib -MPeer -e 'alarm 5; my $at = "192.168.0.102:8080"; my $s = connected($at);
                 put($s, "GET /snapshot HTTP/1.1\r\nHost: $at\r\nConnection: close\r\n\r\n"); print get($s)' |
                 sed '1,/^\r$/d' >"$log/snapshot"
