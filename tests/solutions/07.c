@@ -70,9 +70,8 @@ static void let_in(void)
     int fd = accept(polled[0].fd, NULL, NULL);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-            polled[0].events =
-                0; /* no descriptor, or no memory: it goes on waiting in the backlog */
-        return;    /* otherwise it has gone */
+            polled[0].events = 0; /* no descriptor, or no memory: it stays pending */
+        return;                   /* otherwise it has gone */
     }
     if (count == MOST || !set_nonblocking(fd)) {
         close(fd);
