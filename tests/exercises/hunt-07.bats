@@ -4,7 +4,7 @@ load checks
 
 # same_bytes WHOSE   the client has got back what it has sent.
 same_bytes() {
-    same "$1 gets back all bytes that it sends" "$1 gets back $output"
+    same "all bytes that it sends" "$output" "$1 gets back"
 }
 
 # Perl: told(SENT, GOT) says how they differ.

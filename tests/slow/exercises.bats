@@ -229,7 +229,7 @@ C
     shows "06 Accept one        done"
 }
 
-@test "a hunt: what goes wrong is told, and that it is mended" {
+@test "a hunt: it says what goes wrong, and that the mistake is fixed" {
     local lesson=lessons/09-buffers
     mkdir "$course/$lesson"
     cp "$lesson/README.md" "$lesson/hunt.c" "$course/$lesson"
