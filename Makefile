@@ -32,12 +32,15 @@ needed     := $(shown) bats:bats jq:jq perl:perl-base
 scripts    := .ci/run common/place.bash $(addprefix common/,lab play bench netns need) tests/lib/run \
               tests/slow/broken $(wildcard tests/*/*.bats tests/*/*.bash)
 
-.PHONY: all help tour test faults bench slides test-slides test-picture lint clean
+.PHONY: all help tour test faults bench figures record slides book test-slides test-picture lint clean
 all: $(programs) ## build the programs of all lessons into bin/ (simply: make)
 
-# A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.)
+# A program is made from its one source, and common.o. ($$: looked at late, when $@ is known.) A page
+# that a lesson shows in a browser is built into its program: .incbin, in the source, names the files.
+source_of  = $(foreach c,$(sources),$(if $(filter $1,$(call program_of,$c)),$c))
+built_in   = $(if $(wildcard $1*.html),$(wildcard $1*.html $1*.css $1*.js common/*.js))
 .SECONDEXPANSION:
-$(programs): $$(foreach c,$(sources),$$(if $$(filter $$@,$$(call program_of,$$c)),$$c)) bin/common.o $(extra)
+$(programs): $$(call source_of,$$@) $$(call built_in,$$(dir $$(call source_of,$$@))) bin/common.o $(extra)
 	$(compile) -MMD -MP -o $@ $(filter %.c %.o,$^) $(LDFLAGS)
 
 # The small files of common/ become one object file, which is all that a program is linked with.
@@ -104,24 +107,44 @@ marp     = bin/marp-4.5.1
 browser  = $(firstword $(shell bash -c 'type -P chromium chromium-browser google-chrome'))
 build    = $(marp)/node_modules/.bin/marp --no-stdin -c slides/marp.config.mjs slides/slides.md
 
-slides: $(marp)/node_modules/.bin/marp ## build bin/slides.html, and with a browser bin/slides.pdf
-	@rm -f bin/slides.pdf
+figures: ## make the figures of slides and pages, slides/figures/*.svg, from slides/figures/*.json
+	@common/need node:nodejs
+	@node slides/figures.mjs
+
+# In a network of its own, where the lab and 12-picture see no other programs. (bash is process 1
+# there, and waits for what others leave behind.)
+record = common/netns bash -c 'node slides/record.mjs $$1; exit $$?' record
+record: all ## run what the figures show, and write what the kernel says into slides/figures/*.json
+	@common/need node:nodejs
+	@$(record)
+
+slides: $(marp)/node_modules/.bin/marp ## build bin/slides.html, and with a browser slides.pdf and handout.pdf
+	@rm -f bin/slides.pdf bin/handout.pdf
 	@$(build) --output bin/slides.html
-	@$(if $(browser),$(build) --browser chrome --browser-path $(browser) --output bin/slides.pdf,\
+	@$(if $(browser),$(build) --browser chrome --browser-path $(browser) --pdf-outlines \
+	    --pdf-outlines.pages=false --output bin/slides.pdf,\
 	    echo "No PDF: that takes a browser. On Debian: sudo apt-get install -y chromium")
+	@$(if $(browser),node slides/print.mjs handout $(marp) $(browser) bin/handout.pdf)
+
+book: $(marp)/node_modules/.bin/marp ## all lessons' pages as bin/book.pdf, the answers at its end (Chromium)
+	@$(if $(browser),,common/need chromium:chromium)
+	@node slides/print.mjs book $(marp) $(browser) bin/book.pdf
 
 $(marp)/node_modules/.bin/marp:
 	@common/need node:nodejs npm:npm
 	npm install --prefix $(marp) --no-save --no-package-lock --no-audit --no-fund --ignore-scripts \
 	    @marp-team/marp-cli@$(lastword $(subst -, ,$(marp)))
 
-test-slides: slides ## look at each slide in a browser; make test reads their text
+test-slides: all slides book ## look at each slide in a browser; make test reads their text
 	@$(if $(browser),,common/need chromium:chromium)
+	@$(record) --check
 	@tests/slow/slides.mjs $(marp) $(browser) bin/slides.html bin/slides.pdf slides/figures bin/pictures
 
-test-picture: ## try the drawing code of common/picture.js, which no lesson uses yet (node, Chromium)
+test-picture: all $(marp)/node_modules/.bin/marp ## try the drawing, and lesson 12 in a browser beside the other lessons
 	@common/need node:nodejs
-	node --test tests/course/picture.test.mjs
+	@$(if $(browser),,common/need chromium:chromium)
+	@node --test --test-reporter=tap tests/course/picture.test.mjs
+	@common/netns bash -c 'tests/slow/picture.mjs "$$@"; exit' picture $(marp) $(browser) bin/pictures
 
 linted := $(wildcard common/*.c lessons/*/*.c tests/slow/*.c tests/solutions/*.c tests/exercises/*.c)
 lint: ## look for mistakes in C and shell sources (clang-format, clang-tidy, cppcheck, shellcheck)
@@ -156,7 +179,7 @@ $(fuzzed): fuzz-%: | bin
 exercises   := $(foreach e,$(wildcard lessons/*/exercise.c),$(basename $(call program_of,$e)))
 for_checks  := $(wildcard tests/exercises/*[!0-9].* tests/exercises/check tests/lib/*)
 check_tools := bats:bats ip:iproute2 ss:iproute2 perl:perl-base
-scripts     += tests/exercises/check tests/exercises/progress \
+scripts     += tests/exercises/check tests/exercises/progress tests/exercises/report \
                tests/solutions/run
 
 bin/%-exercise: $$(wildcard lessons/$$*-*/exercise.c) bin/checkers.o bin/common.o
@@ -191,11 +214,21 @@ progress: ## which exercises are done, and where to go on
 progress-%: bin/%-exercise.checks
 	@tests/exercises/progress $*
 
+report: progress ## the same for programs: bin/progress.json, and bin/progress.xml (JUnit)
+	@common/need jq:jq
+	@tests/exercises/report
+
+watch-%: ## check an exercise again whenever you save its file: make watch-06 (^C ends it)
+	@common/need entr:entr $(check_tools)
+	@echo $(call exercise_of,$*) | entr -rc $(MAKE) --no-print-directory -s exercise-$*
+
+exercise_of = $(or $(wildcard lessons/$1-*/exercise.c),$(error There is no exercise $1: make help))
+
 solutions: bin/common.o ## check the checks: solutions pass them, near-misses and starter code fail
 	@common/need $(check_tools) clang:clang
 	@compile='$(compile)' checkers='$(checkers) -no-pie' at_once=$$($(at_once)) tests/solutions/run
 
-.PHONY: progress solutions
+.PHONY: progress report solutions
 .PRECIOUS: bin/%-exercise bin/%-exercise.checks
 
 clean: ## remove what make has built

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+const char *default_endpoint = DEFAULT_ENDPOINT;
+
 static const char *program = "?";
 static char usage[256]; /* "usage: 07-accept-many [--quiet] [HOST:PORT]" */
 
@@ -26,6 +28,14 @@ void usage_error(const char *format, ...)
     fprintf(stderr, "\n%s\n", usage);
     va_end(values);
     exit(2);
+}
+
+/* Adds " [WORD]" to the usage; on one more line where its line would be longer than 80 columns. */
+static void add_to_usage(const char *word)
+{
+    const char *line = strrchr(usage, '\n') != NULL ? strrchr(usage, '\n') + 1 : usage;
+    size_t used = strlen(usage), length = strlen(line) + strlen(word) + 3;
+    snprintf(usage + used, sizeof usage - used, "%s [%s]", length > 80 ? "\n      " : "", word);
 }
 
 const char *read_arguments(int argc, char **argv, const char *about, struct command_option *options,
@@ -47,11 +57,11 @@ const char *read_arguments(int argc, char **argv, const char *about, struct comm
 
     if (options == NULL)
         options = none;
-    size_t used = (size_t)snprintf(usage, sizeof usage, "usage: %s", program);
-    for (struct command_option *o = options; o->name != NULL && used < sizeof usage; o++)
-        used += (size_t)snprintf(usage + used, sizeof usage - used, " [%s]", o->name);
-    if (operand != NULL && used < sizeof usage)
-        snprintf(usage + used, sizeof usage - used, " [%s]", operand);
+    snprintf(usage, sizeof usage, "usage: %s", program);
+    for (struct command_option *o = options; o->name != NULL; o++)
+        add_to_usage(o->name);
+    if (operand != NULL)
+        add_to_usage(operand);
 
     const char *found = NULL;
     for (int i = 1; i < argc; i++) {
@@ -59,7 +69,7 @@ const char *read_arguments(int argc, char **argv, const char *about, struct comm
             say("%s\n%s\n", usage, about);
             if (operand != NULL && strcmp(operand, "HOST:PORT") == 0)
                 say("HOST:PORT is %s, unless you give one; IPv6 is written [::1]:6666.\n",
-                    DEFAULT_ENDPOINT);
+                    default_endpoint);
             exit(0);
         }
         if (argv[i][0] != '-') {

@@ -6,6 +6,10 @@
 
 #define DEFAULT_ENDPOINT "127.0.0.1:6666"
 
+/* Where a program listens or connects when its command line does not say where: DEFAULT_ENDPOINT,
+ * unless it sets another one before read_arguments(). */
+extern const char *default_endpoint;
+
 /* An option of a program: "--quiet", or "--timeout SECONDS" where a value follows it. */
 struct command_option {
     const char *name;

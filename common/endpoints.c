@@ -50,7 +50,7 @@ char *split_endpoint(const char *text, uint16_t *port)
 struct endpoint parse_endpoint(const char *text)
 {
     uint16_t port;
-    char *host = split_endpoint(text != NULL ? text : DEFAULT_ENDPOINT, &port);
+    char *host = split_endpoint(text != NULL ? text : default_endpoint, &port);
     struct endpoint at = {.length = 0};
     struct text what = quoted(host, strlen(host));
     char *scope = strchr(host, '%'); /* the interface of a link-local address: fe80::1%eth0 */

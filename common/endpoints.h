@@ -29,7 +29,7 @@ uint32_t interface_number(const char *name);
 char *split_endpoint(const char *text, uint16_t *port);
 
 /* Returns the endpoint that is written in the text, "127.0.0.1:6666" or "[fe80::1%eth0]:6666"; NULL
- * means DEFAULT_ENDPOINT. Any other text is a usage error, and so is a name (lesson 02). */
+ * means default_endpoint. Any other text is a usage error, and so is a name (lesson 02). */
 struct endpoint parse_endpoint(const char *text);
 
 /* Returns the endpoint as text, as parse_endpoint() reads it; "none" if its length is 0. */

@@ -222,6 +222,10 @@ static const char *what_to_try(const char *call, int error)
                "  an address that begins with fe80 needs its interface: [fe80::1%eth0]:6666.";
     if (strncmp(call, "socket", 6) == 0 && error == EAFNOSUPPORT)
         return "an IPv4 address: this machine may have no IPv6";
+    if (strncmp(call, "sendto", 6) == 0 && error == EACCES)
+        return "--broadcast, for a broadcast address. Otherwise a rule forbids it.";
+    if (error == EMSGSIZE)
+        return "at most 65507 bytes in a datagram over IPv4, and 65527 over IPv6";
     if (error == EAFNOSUPPORT)
         return "an address of the IP version that socket() was called with";
     if (error == EMFILE)

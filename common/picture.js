@@ -12,7 +12,10 @@
 //     options   title, id (a prefix of ids, when a page has several drawings), theme ('light' or
 //               'dark'; else the system decides), standalone (true: with the CSS, for a file),
 //               slots (how many cards there are one below the other, 5 unless told; 1 to 6),
-//               mark (false: mark nothing)
+//               most (how many there may be where more are needed: the drawing gets taller then),
+//               height (720 unless told, at least 440), kernel (false: only the machines, for a first
+//               picture without sockets), mark (false: mark nothing; or a list of what to mark in
+//               place of the change: [{ machine, fd, part }], where part 'peer' is the peer alone)
 //     svg       the drawing as text. The same input gives the same text, to the byte.
 //     words     the same in words, one line for each thing that is drawn
 //     changes   what has changed since the drawing before, in words: a list of lines
@@ -20,6 +23,7 @@
 //     tree      the drawing for toNodes(tree, document), which makes DOM nodes of it
 //   difference(before, after) -> lines: what has changed between two snapshots, in words
 //   CSS         the colours, as a style sheet: for the page, and inside standalone files
+//   el, rect, path, text, serialize   what slides/figures.mjs makes its other drawings of
 //
 // Everything that is shown is escaped text, and the drawing has no style attribute and no script,
 // so that a page with a strict Content-Security-Policy can show it. A snapshot with missing or
@@ -208,8 +212,8 @@ function join(model) {
     // If we may not see who has the listener, we cannot know who has its connections either.
     s.queued = !s.owners.length && !!s.listener?.owners.length && (s.state === 'ESTABLISHED' || s.state === 'CLOSE_WAIT')
     // Without a listener the lower port is the server's: ephemeral ports are high ones.
-    const here = s.other?.machine === s.machine
-    s.server = !!s.listener || (here && !listenerFor(s.other) && s.local.port < s.peer.port)
+    const here = s.other ? s.other.machine === s.machine && !listenerFor(s.other) : s.local.host === s.peer.host
+    s.server = !!s.listener || (here && s.local.port < s.peer.port)
   }
 }
 
@@ -248,8 +252,8 @@ function changes(before, after) {
   const [had, have] = [programs(before), programs(after)]
   const machines = (model) => new Set(model.machines.map((m) => m.name))
   const [oldNames, newNames] = [machines(before), machines(after)]
-  for (const m of after.machines) if (!oldNames.has(m.name)) tell('machine', m, null, 'this machine is there now', null)
-  for (const m of before.machines) if (!newNames.has(m.name)) tell('machine', m, null, 'this machine is gone', null)
+  for (const m of after.machines) if (!oldNames.has(m.name)) tell('machine', m, null, 'the machine is there now', null)
+  for (const m of before.machines) if (!newNames.has(m.name)) tell('machine', m, null, 'the machine is gone', null)
   for (const [key, [m, p]] of have) if (!had.has(key)) tell('started', m, null, `${p.name} has started: pid ${p.pid}`, key)
   for (const [key, [m, p]] of had) if (!have.has(key)) tell('ended', m, null, `${p.name} has ended: pid ${p.pid}`, key)
   // One descriptor stays one socket while it goes from bound to listening, or to a connection.
@@ -361,7 +365,8 @@ const FD = 46
 const LINE = 31
 const [TWO_LINES, THREE_LINES] = [80, 99] // heights of cards
 const SPACE = 5 // at least, between two cards
-const MANY = 12 // more sockets of one kind than this are one card with a number
+const MANY = 12 // more sockets of one kind than this are one card with a number,
+const MANY_OVER = 3 // and of those that no program has any more
 
 const WINGS = [
   { side: -1, card: EDGE + RAIL, dot: EDGE + RAIL + CARD, door: EDGE + RAIL + CARD + GAP },
@@ -371,7 +376,7 @@ for (const wing of WINGS) wing.wall = wing.door + DOOR / 2
 
 // Makes the wings for a model: where each machine is, and the
 // columns and rows of its cards. `hidden` are the machines that have no room of their own.
-function makeWings(model, slots) {
+function makeWings(model, slots, total) {
   const list = model.machines
   const a = list.findIndex((m) => m.name === 'A')
   const order = a > 0 ? [list[a], ...list.slice(0, a), ...list.slice(a + 1)] : list
@@ -390,13 +395,13 @@ function makeWings(model, slots) {
     wings.push({ ...WINGS[side], key, machine, top, height, compact, programs, strip, first, h, pitch, slots: some, hidden })
   }
   if (order.length === 1) {
-    make(`${order[0].name} server`, order[0], 0, EDGE, HEIGHT - 2 * EDGE)
-    make(`${order[0].name} client`, order[0], 1, EDGE, HEIGHT - 2 * EDGE)
+    make(`${order[0].name} server`, order[0], 0, EDGE, total - 2 * EDGE)
+    make(`${order[0].name} client`, order[0], 1, EDGE, total - 2 * EDGE)
   } else if (order.length) {
-    make(order[0].name, order[0], 0, EDGE, HEIGHT - 2 * EDGE)
+    make(order[0].name, order[0], 0, EDGE, total - 2 * EDGE)
     const shown = order.slice(1, order.length > 4 ? 3 : 4)
     const rows = shown.length + (order.length > 4 ? 1 : 0)
-    const height = Math.floor((HEIGHT - 2 * EDGE - 10 * (rows - 1)) / rows)
+    const height = Math.floor((total - 2 * EDGE - 10 * (rows - 1)) / rows)
     shown.forEach((m, i) => make(m.name, m, 1, EDGE + i * (height + 10), height))
     if (order.length > 4) {
       const rest = { name: `${order.length - 3} more machines`, addresses: [], programs: [] }
@@ -407,11 +412,11 @@ function makeWings(model, slots) {
 }
 
 // The layout of a model, given the one before: which wing, slot and colour everything has.
-function arrange(model, before, slots) {
-  const wings = makeWings(model, slots)
+function arrange(model, before, slots, most, height) {
+  const wings = makeWings(model, slots, height)
   const one = model.machines.length === 1
-  const shape = wings.map((w) => `${w.key} ${w.top} ${w.h} ${w.slots}`).join('|')
-  const layout = { model, wings, shape, cards: [], places: new Map(), programs: new Map(), bound: new Map(), colors: new Map() }
+  const shape = wings.map((w) => `${w.key} ${w.top} ${w.h} ${w.pitch}`).join('|')
+  const layout = { model, wings, shape, height, cards: [], places: new Map(), programs: new Map(), bound: new Map(), colors: new Map() }
   // Where the machines themselves have other places, nothing can stay.
   const old = before?.shape === shape ? before : { ...layout, model: { byKey: new Map() } }
   const wingOf = new Map()
@@ -420,7 +425,9 @@ function arrange(model, before, slots) {
     const was = one && (old.model.byKey.get(s.key) ?? (old.bound.size ? old.bound.get(fdKey(s)) : null))
     s.wing = !one ? wingOf.get(s.machine) : wings[was ? was.wing.side > 0 ? 1 : 0 : s.server ? 0 : 1]
   }
-  for (const wing of wings) fillSlots(layout, wing, gather(layout, wing, old), old)
+  const cards = wings.map((wing) => gather(layout, wing, old))
+  grow(layout, cards, old, most)
+  wings.forEach((wing, i) => fillSlots(layout, wing, cards[i], old))
   // A descriptor that is only bound will be a listener or a connection, and keep its place.
   for (const s of model.sockets) if (s.peer.port < 0 && s.owners.length) layout.bound.set(fdKey(s), s)
   placePrograms(layout, old)
@@ -450,11 +457,29 @@ function gather(layout, wing, old) {
     const at = s.server ? `at ${s.local.text}` : `to ${s.peer.text}`
     const key = `kind ${wing.key} ${programOf(s) ?? '-'} ${at} ${s.state} ${s.queued}`
     // A kind that has become one card stays one until few are left: no flicker at the limit.
-    const many = sockets.length > (old.places.has(key) ? MANY / 2 : MANY)
+    const limit = isOver(s) ? MANY_OVER : MANY
+    const many = sockets.length > (old.places.has(key) ? limit / 2 : limit)
     if (many) cards.push({ key, wing, sockets, many })
     else for (const one of sockets) cards.push({ key: one.key, wing, sockets: [one], many })
   }
   return cards
+}
+
+// Makes the drawing taller, as long as a wing has more cards than slots, or has them further down;
+// but for three or more machines, whose boxes would have to move.
+function grow(layout, cards, old, most) {
+  const { wings } = layout
+  if (wings.length !== 2) return
+  const needed = cards.flat().map((card) => (old.places.get(card.key)?.slot ?? 0) + 1)
+  const rows = needed.reduce((a, b) => Math.max(a, b), Math.max(...cards.map((list) => list.length)))
+  const more = Math.min(most, rows) - wings[0].slots
+  if (more <= 0) return
+  layout.height += more * wings[0].pitch
+  for (const wing of wings) {
+    wing.slots += more
+    wing.height += more * wing.pitch
+    wing.strip.bottom += more * wing.pitch
+  }
 }
 
 // Gives each card of a wing a slot: the one it had, else a free one. What finds none is in the last
@@ -609,13 +634,13 @@ function giveColors(layout, before) {
 
 // --- 5. The drawing -------------------------------------------------------------------------------
 
-const el = (name, attributes, ...children) => ({ name, attributes, children: children.flat().filter((c) => c !== null) })
-const rect = (x, y, width, height, className, more) => el('rect', { x, y, width, height, class: className, ...more })
-const path = (d, className, more) => el('path', { d, class: className, ...more })
+export const el = (name, attributes, ...children) => ({ name, attributes, children: children.flat().filter((c) => c !== null) })
+export const rect = (x, y, width, height, className, more) => el('rect', { x, y, width, height, class: className, ...more })
+export const path = (d, className, more) => el('path', { d, class: className, ...more })
 
 // A text whose left end (or middle, or right end) is at x. Where a font may have any width, the
 // browser is told how wide the text has to be.
-function text(x, y, className, string, anchor) {
+export function text(x, y, className, string, anchor) {
   const held = ASCII.test(string) ? {} : { textLength: Math.floor(textWidth(string)), lengthAdjust: 'spacingAndGlyphs' }
   return el('text', { x, y, class: className, ...(anchor && { 'text-anchor': anchor }), ...held }, string)
 }
@@ -637,7 +662,7 @@ function sign(x, y, color) {
   return d ? path(d, 'sign') : null
 }
 
-function drawMachine(wing, wings) {
+function drawMachine(wing, wings, sockets) {
   const both = wings.length > 1 && wings[0].machine === wings[1].machine
   if (both && wing.side > 0) return []
   const left = wing.side < 0 ? EDGE : wing.wall
@@ -649,7 +674,9 @@ function drawMachine(wing, wings) {
   parts.push(text(x, wing.top + 33, 'name', name))
   // As many of the addresses as fit; the last word is how many more there are.
   let at = x + textWidth(name) + 18
-  const all = wing.machine.addresses
+  // Those that a socket has are first.
+  const inUse = new Set(sockets.filter((s) => s.machine === wing.machine).map((s) => s.local.host.replace(/[[\]]/g, '')))
+  const all = [...wing.machine.addresses].sort((a, b) => inUse.has(b) - inUse.has(a))
   for (let i = 0; i < all.length; i++) {
     const more = i + 1 < all.length ? textWidth(` +${all.length - i - 1}`) + 18 : 0
     const fits = at + textWidth(all[i]) + more <= right - 14
@@ -749,6 +776,7 @@ function drawLines(layout) {
         const bend = other.wing.side === wing.side ? x + out * 66 : (x + there) / 2
         d += `C${bend} ${y} ${bend} ${to} ${there} ${to}H${other.wing.dot}`
         if (CONNECTING.has(s.state) && CONNECTING.has(s.other.state)) kind = 'line connecting'
+        if (card.over && other.over) kind = 'line over' // the kernels of both still have it
       } else if (s.state === 'SYN_SENT') {
         // It knocks at a door, and has no other end yet.
         kind = 'line connecting'
@@ -827,7 +855,7 @@ function drawBars(s, x, y, width, color) {
   ]
 }
 
-function drawCard(layout, card, isMarked) {
+function drawCard(layout, card, mark) {
   const { wing, y, over, many } = card
   const [s] = card.sockets
   const outer = wing.side < 0 // the outer side, where the fd is, is at the left
@@ -880,7 +908,9 @@ function drawCard(layout, card, isMarked) {
     if (roomy || card.rest) line(card.rest ? 1 : 2, 'state', state)
   } else {
     if (!tight) line(0, 'address', s.local.text === 'none' ? 'no address' : s.local.text, port(s.local))
-    line(tight ? 0 : 1, `peer${color}`, s.peer.text, port(s.peer))
+    // A listener that has two lines shows where it listens: it has no peer.
+    if (tight && s.state === 'LISTEN') line(0, 'address', s.local.text, port(s.local))
+    else line(tight ? 0 : 1, `peer${color}`, s.peer.text, port(s.peer))
     const row = tight ? 1 : 2
     if (roomy || grows || tight) {
       if (third) line(row, 'state', third)
@@ -893,7 +923,10 @@ function drawCard(layout, card, isMarked) {
     }
   }
 
-  if (isMarked) add(drawMark(wing.card - 4, y - 3, CARD + 8, height + 6, outer))
+  if (mark === 'peer' && !many) {
+    const row = tight ? 0 : 1
+    add(rect(x - 5, y + 3 + row * LINE, Math.ceil(textWidth(s.peer.text)) + 10, LINE, 'mark', { rx: 4 }))
+  } else if (mark) add(drawMark(wing.card - 4, y - 3, CARD + 8, height + 6, outer))
 
   // The dot, towards the door.
   const [dx, dy] = [wing.dot, card.lane]
@@ -1012,10 +1045,19 @@ function inWords(layout, told) {
 
 export function draw(snapshot, before = null, options = {}) {
   const model = read(snapshot)
-  const layout = arrange(model, before, Math.max(1, Math.floor(options.slots ?? 5) || 5))
+  const height = Math.max(440, Math.floor(options.height ?? HEIGHT) || HEIGHT)
+  const slots = Math.max(1, Math.floor(options.slots ?? 5) || 5)
+  const layout = arrange(model, before, slots, options.most ?? 0, height)
   const list = before ? changes(before.model, model) : []
   const told = changeLines(list)
-  const chosen = options.mark === false ? null : MARKED.map((kind) => list.find((c) => c.kind === kind)).find(Boolean)
+  const wanted = Array.isArray(options.mark) ? options.mark : []
+  const markOf = (card) => {
+    if (card === markedCard) return 'card'
+    const [s] = card.sockets
+    const mark = wanted.find((m) => m.machine === s.machine.name && (m.fd ?? null) === fdOf(s))
+    return mark ? (mark.part ?? 'card') : null
+  }
+  const chosen = options.mark === false || wanted.length ? null : MARKED.map((kind) => list.find((c) => c.kind === kind)).find(Boolean)
   const markedCard = (chosen && model.byKey.get(chosen.key)?.card) ?? null
   const { wings } = layout
   const id = clean(options.id || 'picture')
@@ -1028,32 +1070,34 @@ export function draw(snapshot, before = null, options = {}) {
   const tree = el(
     'svg',
     {
-      xmlns: 'http://www.w3.org/2000/svg', class: 'picture', ...theme, viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img',
+      xmlns: 'http://www.w3.org/2000/svg', class: 'picture', ...theme, viewBox: `0 0 ${WIDTH} ${layout.height}`, role: 'img',
       'aria-labelledby': `${id}-title ${id}-desc`, 'font-size': FONT_SIZE, 'font-family': FONT,
     },
     el('title', { id: `${id}-title` }, title),
     el('desc', { id: `${id}-desc` }, words.join('\n')),
     options.standalone ? el('style', {}, CSS) : null,
-    rect(0, 0, WIDTH, HEIGHT, 'page'),
-    wings.flatMap((wing) => drawMachine(wing, wings)),
-    wings.flatMap((wing) => drawKernel(wing, wings)),
+    rect(0, 0, WIDTH, layout.height, 'page'),
+    wings.flatMap((wing) => drawMachine(wing, wings, model.sockets)),
+    options.kernel === false ? [] : wings.flatMap((wing) => drawKernel(wing, wings)),
     wings.length ? text(WIDTH / 2, lone ? wings[0].strip.top + 28 : 34, 'quiet', lone ? 'lo' : 'network', 'middle') : null,
     drawRails(layout),
     doors,
     drawQueues(layout),
     drawLines(layout),
     wings.flatMap((wing) => drawPrograms(wing, markedCard ? null : chosen?.key)),
-    layout.cards.map((card) => drawCard(layout, card, card === markedCard)),
+    layout.cards.map((card) => drawCard(layout, card, markOf(card))),
     chosen && !markedCard ? drawGhost(layout, before, chosen.key) : null
   )
   const marked = chosen ? `${short(chosen.machine)}: ${chosen.text}` : null
-  return { svg: `${serialize(tree)}\n`, words, layout, tree, marked, changes: told }
+  // The text is made when somebody asks for it: a page that shows the drawing needs the tree only.
+  let svg = null
+  return { get svg() { return (svg ??= `${serialize(tree)}\n`) }, words, layout, tree, marked, changes: told }
 }
 
 const ESCAPES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
 const escape = (value) => String(value).replace(/[&<>"']/g, (c) => ESCAPES[c])
 
-function serialize(node) {
+export function serialize(node) {
   if (typeof node === 'string') return escape(node)
   const attributes = Object.entries(node.attributes).map(([name, value]) => ` ${name}="${escape(value)}"`).join('')
   if (!node.children.length) return `<${node.name}${attributes}/>`

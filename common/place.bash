@@ -6,10 +6,13 @@
 #   lab        the PCs of common/lab
 #   low-ports  ports below 1024 need privilege
 #   network    a network namespace to itself, so that nobody else's sockets are to be seen in it
+#   netem      a part of the kernel that loses, repeats and delays packets as it is told
 #   strace     strace may look at the calls of a program
+#   curl       the command curl
+#   netstat    the command netstat
 # shellcheck shell=bash
 
-place_words=(ipv6 low-ports network strace lab)
+place_words=(ipv6 low-ports netem network strace lab curl netstat)
 
 # lacks WORD   is that missing here? If so, REPLY says why, and what to do, in one sentence.
 lacks() {
@@ -31,6 +34,17 @@ lacks() {
             REPLY="the first port that needs no privilege is $limit here, and not 1024 (for a container,"
             REPLY+=" change it with --sysctl net.ipv4.ip_unprivileged_port_start=1024)"
             ;;
+        netstat)
+            [[ -z $(type -P netstat) ]] || return 1
+            REPLY="there is no netstat here (sudo apt-get install -y net-tools)"
+            ;;
+        netem)
+            ! lacks network || return 0
+            ! unshare --net tc qdisc add dev lo root netem 2>/dev/null || return 1 # as root
+            ! unshare --user --map-root-user --net tc qdisc add dev lo root netem 2>/dev/null || return 1
+            REPLY="this kernel cannot lose or delay packets for us, it has no netem (try: sudo modprobe"
+            REPLY+=" sch_netem)"
+            ;;
         network)
             [[ ${PLAYED_IN-} != in* ]] || return 1
             REPLY="this system does not let us make network namespaces (Ubuntu: sudo sysctl"
@@ -41,6 +55,10 @@ lacks() {
             ! strace -qq -o /dev/null true 2>/dev/null || return 1
             REPLY="strace may not look at programs here (for a container, allow it with"
             REPLY+=" --cap-add SYS_PTRACE; else see /proc/sys/kernel/yama/ptrace_scope)"
+            ;;
+        curl)
+            ! command -v curl >/dev/null || return 1
+            REPLY="the command curl is missing here (sudo apt-get install curl)"
             ;;
         *)
             REPLY="there is no such need as '$1'"

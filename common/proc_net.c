@@ -69,7 +69,7 @@ static bool read_decimal(const char **text, unsigned long *number)
     errno = 0;
     *number = strtoul(*text, &end, 10);
     *text = end;
-    return errno == 0 && *end == ' ';
+    return errno == 0 && (*end == ' ' || *end == '\n');
 }
 
 /* An address is in network byte order in memory. The kernel prints the number that a program on
@@ -97,13 +97,15 @@ static bool read_endpoint(const char **text, bool ipv4, struct endpoint *endpoin
     return true;
 }
 
-bool parse_socket_row(const char *line, struct socket_row *row)
+/* The fields that a line of each table has. Returns what comes after them; NULL where the line is
+ * not as proc(5) describes it. */
+static const char *parse_fields(const char *line, struct socket_row *row)
 {
     unsigned long unused;
     memset(row, 0, sizeof *row);
     const char *text = strchr(line, ':'); /* after the number of the line */
     if (text == NULL || text[1] != ' ')
-        return false;
+        return NULL;
     text += 2;
     bool ipv4 = strcspn(text, ":") == 8;
     bool understood =
@@ -118,12 +120,27 @@ bool parse_socket_row(const char *line, struct socket_row *row)
         tcp_state_name(row->state)[0] != '?';
     if (understood && endpoint_port(&row->peer) == 0)
         row->peer.length = 0;
-    return understood;
+    return understood ? text : NULL;
+}
+
+bool parse_socket_row(const char *line, struct socket_row *row)
+{
+    return parse_fields(line, row) != NULL;
+}
+
+bool parse_udp_row(const char *line, struct socket_row *row)
+{
+    const char *text = parse_fields(line, row);
+    row->is_udp = true;
+    /* how many use it; a place in the kernel's memory; and then what was dropped */
+    return text != NULL && skip_word(&text) && skip_word(&text) &&
+           read_decimal(&text, &row->dropped);
 }
 
 /* ---- The tables ---- */
 
-static int read_table(const char *path, struct sockets *sockets)
+static int read_table(const char *path, bool (*parse)(const char *, struct socket_row *),
+                      struct sockets *sockets)
 {
     FILE *file = fopen(path, "r");
     if (file == NULL)
@@ -136,7 +153,7 @@ static int read_table(const char *path, struct sockets *sockets)
         struct socket_row row, *rows;
         if (number == 1)
             continue; /* the headings */
-        if (!parse_socket_row(line, &row)) {
+        if (!parse(line, &row)) {
             snprintf(sockets->problem, sizeof sockets->problem, "%s, line %ld: %s", path, number,
                      quoted(line, strlen(line)).s);
             errno = EBADMSG;
@@ -160,30 +177,48 @@ static int read_table(const char *path, struct sockets *sockets)
     return result;
 }
 
-int read_sockets(const char *folder, struct sockets *sockets)
+/* While sockets come and go the kernel may list one twice. Sorted, the two are neighbours. */
+static void sort_sockets(struct sockets *sockets)
 {
-    static const char *const tables[] = {"tcp", "tcp6"};
-    *sockets = (struct sockets){.rows = NULL};
-    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
-        char path[256];
-        snprintf(path, sizeof path, "%s/%s", folder, tables[i]);
-        if (read_table(path, sockets) == 0 || (i > 0 && errno == ENOENT))
-            continue; /* (ENOENT: a kernel without IPv6) */
-        int error = errno;
-        free_sockets(sockets);
-        errno = error;
-        return -1;
-    }
-    /* While sockets come and go the kernel may list one twice. Sorted, the two are neighbours. */
+    size_t kept = 0;
     if (sockets->count > 0)
         qsort(sockets->rows, sockets->count, sizeof *sockets->rows, compare_sockets);
-    size_t kept = 0;
     for (size_t i = 0; i < sockets->count; i++)
         if (kept == 0 || sockets->rows[i].inode == 0 ||
             sockets->rows[i].inode != sockets->rows[kept - 1].inode)
             sockets->rows[kept++] = sockets->rows[i];
     sockets->count = kept;
+}
+
+/* Adds the two tables to *sockets, or frees it. */
+static int add_tables(const char *folder, const char *ipv4, const char *ipv6,
+                      bool (*parse)(const char *, struct socket_row *), struct sockets *sockets)
+{
+    const char *const tables[] = {ipv4, ipv6};
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        char path[256];
+        snprintf(path, sizeof path, "%s/%s", folder, tables[i]);
+        if (read_table(path, parse, sockets) == 0 ||
+            (errno == ENOENT && strcmp(tables[i], "tcp") != 0))
+            continue; /* (ENOENT: a kernel without IPv6, or without UDP) */
+        int error = errno;
+        free_sockets(sockets);
+        errno = error;
+        return -1;
+    }
+    sort_sockets(sockets);
     return 0;
+}
+
+int read_sockets(const char *folder, struct sockets *sockets)
+{
+    *sockets = (struct sockets){.rows = NULL};
+    return add_tables(folder, "tcp", "tcp6", parse_socket_row, sockets);
+}
+
+int add_udp_sockets(const char *folder, struct sockets *sockets)
+{
+    return add_tables(folder, "udp", "udp6", parse_udp_row, sockets);
 }
 
 void free_sockets(struct sockets *sockets)
@@ -205,6 +240,8 @@ int compare_sockets(const void *a, const void *b)
         order = memcmp(&x->local.sa, &y->local.sa, x->local.length);
     if (order == 0)
         order = memcmp(&x->peer.sa, &y->peer.sa, x->peer.length);
+    if (order == 0)
+        order = x->is_udp - y->is_udp;
     if (order == 0)
         order = (x->inode > y->inode) - (x->inode < y->inode);
     return order;

@@ -1,31 +1,37 @@
-/* proc_net.h - the kernel's table of TCP sockets, and the processes that have them (proc(5)).
+/* proc_net.h - the kernel's tables of sockets, and the processes that have them (proc(5)).
  * Lesson 04 explains both. Linux only. */
 #ifndef PROC_NET_H
 #define PROC_NET_H
 
 #include "endpoints.h"
 
-/* One socket: a line of /proc/net/tcp or tcp6. The fields have the names that `ss` gives them. */
+/* One socket: a line of /proc/net/tcp or tcp6, or of udp or udp6. The fields have the names that
+ * `ss` gives them. */
 struct socket_row {
     struct endpoint local;
-    struct endpoint peer; /* its length is 0 if there is none, as for a listener */
-    unsigned state;       /* 1 to 12, the kernel's number: tcp_state_name() has its name */
-    unsigned recv_q;      /* bytes that have arrived and that the program has not read yet; for a
-                           * listener, the number of pending connections */
-    unsigned send_q;      /* bytes sent that the peer has not confirmed yet; for a listener, 0 */
-    unsigned long inode;  /* the socket's number in the kernel; 0 if no program has it */
+    struct endpoint peer;  /* its length is 0 if there is none, as for a listener */
+    unsigned state;        /* 1 to 12, the kernel's number: tcp_state_name() has its name. It says
+                            * something about a TCP socket only. */
+    unsigned recv_q;       /* bytes that have arrived and that the program has not read yet; for a
+                            * listener, the number of pending connections */
+    unsigned send_q;       /* bytes sent that the peer has not confirmed yet; for a listener, 0 */
+    unsigned long inode;   /* the socket's number in the kernel; 0 if no program has it */
+    bool is_udp;           /* a socket for datagrams (lesson 13); otherwise it is one of TCP */
+    unsigned long dropped; /* for a UDP socket: datagrams that the kernel has dropped, because its
+                            * receive buffer was full; for a TCP socket, 0 */
 };
 
 enum { PROBLEM_ROOM = 600 };
 
-/* The TCP sockets of a network. */
+/* The sockets of a network. */
 struct sockets {
     struct socket_row *rows; /* in the order of compare_sockets() */
     size_t count, room;
     char problem[PROBLEM_ROOM]; /* what failed, for die(): "open /proc/net/tcp" */
 };
 
-/* Reads the tables "tcp" and "tcp6" in a folder: "/proc/net" for the network of this process,
+/* Reads the TCP sockets: the tables "tcp" and "tcp6" in a folder, "/proc/net" for the network of
+ * this process,
  * "/proc/4242/net" for the network of process 4242. (A kernel without IPv6 has no tcp6. That is not
  * an error.) A socket is in *sockets once, even if the kernel has listed it twice.
  * Returns 0; then free_sockets() frees what it has read. Or returns -1, with errno and
@@ -34,12 +40,20 @@ struct sockets {
 int read_sockets(const char *folder, struct sockets *sockets);
 void free_sockets(struct sockets *sockets);
 
-/* Reads one line of such a table into *row. Returns false if the line is not as proc(5)
- * describes it; then *row has no meaning. */
+/* Adds the UDP sockets of the same folder, from the tables "udp" and "udp6", to those that
+ * read_sockets() has read, or to none ({.rows = NULL}). Either table may be missing. A UDP socket
+ * is in its table as soon as it has a port. Returns 0, or -1, with errno and sockets->problem as
+ * read_sockets() does; then all of *sockets is freed. */
+int add_udp_sockets(const char *folder, struct sockets *sockets);
+
+/* Reads one line of the tables "tcp" and "tcp6" into *row; the other function, one of "udp" and
+ * "udp6". Returns false if the line is not as proc(5) describes it; then *row has no meaning. */
 bool parse_socket_row(const char *line, struct socket_row *row);
+bool parse_udp_row(const char *line, struct socket_row *row);
 
 /* The order of rows, for qsort(3) and bsearch(3): sockets without a peer come first, then IPv4
- * before IPv6, then by port, address, peer and inode. Returns a number below, equal to or above 0.
+ * before IPv6, then by port, address, peer, TCP before UDP, and inode. Returns a number below,
+ * equal to or above 0.
  */
 int compare_sockets(const void *a, const void *b);
 

@@ -1,11 +1,12 @@
 /* 04-ports-in-use: which program has which port?
  *
- * Run:       bin/04-ports-in-use             the TCP sockets of this machine
+ * Run:       bin/04-ports-in-use             the sockets of this machine
  *            bin/04-ports-in-use 6666        those with port 6666 at one end
  *            bin/04-ports-in-use --watch     in a terminal beside lessons 05 to 10
  * Look for:  the state of each socket, and the program that has it.
  *
- * Linux only: it reads the kernel's tables /proc/net/tcp and tcp6 (proc(5)), as netstat does. */
+ * Linux only: it reads the kernel's tables /proc/net/tcp, tcp6, udp and udp6 (proc(5)), as netstat
+ * does. */
 #define _GNU_SOURCE /* for ppoll(), which is in POSIX since 2024 */
 #include "common.h"
 
@@ -36,8 +37,8 @@ int main(int argc, char **argv)
     struct command_option options[] = {{.name = "--watch"}, {.name = NULL}};
     const char *operand = read_arguments(
         argc, argv,
-        "Lists the TCP sockets of this machine; with PORT, those that have this port on\n"
-        "either side. --watch: again whenever they change, until ^C; + marks what is new.",
+        "Lists the TCP and UDP sockets of this machine; with PORT, those that have this\n"
+        "port on either side. --watch: again whenever they change, until ^C; + is new.",
         options, "PORT");
     long port = operand != NULL ? parse_number(operand, "port", 1, 65535) : 0;
     catch_stop_signals();
@@ -78,11 +79,16 @@ int main(int argc, char **argv)
  * 2. The inode leads to the programs that have the socket. Each descriptor of a process is a link:
  *    /proc/4242/fd/3 leads to "socket:[12345]". The name of process 4242 is in /proc/4242/comm.
  *
- * read_sockets() and read_socket_owners() (common/proc_net.c) read these files and no others. */
+ * 3. UDP has no connections, so its sockets do not have a state (lesson 13). Their tables, udp and
+ *    udp6, have the same fields. What is number 07 there is shown as UDP here.
+ *
+ * read_sockets(), add_udp_sockets() and read_socket_owners() (common/proc_net.c) read these files
+ * and no others. */
 static struct table read_table(long port)
 {
     struct table table;
-    if (read_sockets("/proc/net", &table.sockets) < 0)
+    if (read_sockets("/proc/net", &table.sockets) < 0 ||
+        add_udp_sockets("/proc/net", &table.sockets) < 0)
         die("%s", table.sockets.problem);
     if (read_socket_owners("/proc", &table.owners) < 0)
         die("%s", table.owners.problem);
@@ -136,10 +142,15 @@ static struct text owners_text(const struct socket_owners *owners, unsigned long
     return text;
 }
 
+static bool listens(const struct socket_row *row)
+{
+    return !row->is_udp && row->state == TCP_LISTEN;
+}
+
 static struct text peer_text(const struct socket_row *row)
 {
     struct text text = endpoint_text(&row->peer);
-    if (row->state == TCP_LISTEN && row->recv_q > 0)
+    if (listens(row) && row->recv_q > 0)
         snprintf(text.s, sizeof text.s, "none, %u waiting", row->recv_q);
     return text;
 }
@@ -180,11 +191,12 @@ static void say_table(const struct table *table, const struct table *before)
         widths[1], "peer's endpoint", "program");
     for (size_t i = 0; i < sockets->count; i++) {
         const struct socket_row *row = &sockets->rows[i];
-        listening += row->state == TCP_LISTEN;
+        listening += listens(row);
         say("%c%-11s %5u %6u %-*s %-*s %s\n",
-            before != NULL && is_new(row, &before->sockets) ? '+' : ' ', tcp_state_name(row->state),
-            row->recv_q, row->send_q, widths[0], endpoint_text(&row->local).s, widths[1],
-            peer_text(row).s, owners_text(&table->owners, row->inode).s);
+            before != NULL && is_new(row, &before->sockets) ? '+' : ' ',
+            row->is_udp ? "UDP" : tcp_state_name(row->state), row->recv_q, row->send_q, widths[0],
+            endpoint_text(&row->local).s, widths[1], peer_text(row).s,
+            owners_text(&table->owners, row->inode).s);
     }
     say("sockets: %zu, listening: %d\n", sockets->count, listening);
 }

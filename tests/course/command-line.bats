@@ -2,7 +2,7 @@
 # shellcheck disable=SC2154 # log, pid: helpers.bash sets them
 load ../lib/helpers
 
-# usage[PROGRAM]   the first line of what it says to --help. As the Makefile names them,
+# usage[PROGRAM]   the usage, the first line of what it says to --help, or the first two. As the Makefile names them,
 # lessons/06-accept-one/accept-one.c is bin/06-accept-one.
 setup_file() {
     local source number
@@ -13,7 +13,7 @@ setup_file() {
         source=${source##*/}
         [[ $source != exercise.c && $source != hunt.c ]] || continue
         source=bin/$number-${source%.c}
-        read -r "usage[$source]" < <("$source" --help)
+        usage[$source]=$("$source" --help | sed -nE '1p; 2s/^      ( \[)/\1/p')
     done
     declare -p usage | sed '1s/^declare/declare -g/' >"$BATS_FILE_TMPDIR/usage"
 }
@@ -43,7 +43,7 @@ refuses() {
 }
 
 # all_refused   makes all the calls that refuses() has noted: each has to end with status 2, with
-# nothing on stdout, and on stderr two lines of printable characters: the complaint and the usage.
+# nothing on stdout, and on stderr lines of printable characters: the complaint and the usage.
 # They fit into 80 columns if what is quoted is no longer than an endpoint.
 # (In perl, since bash under bats would take its time for hundreds of programs.)
 all_refused() {
@@ -63,7 +63,7 @@ all_refused() {
             my ($name, $said, $complaint) = ($command[0] =~ s|.*/||r, text($out), text($err));
             $made++;
             next if $? == 2 << 8 && $said eq "" &&
-                $complaint =~ /^\Q$name\E: [ -~]*\Q$quoted\E[ -~]*\nusage: \Q$name\E( [ -~]*)?\n$/ &&
+                $complaint =~ /^\Q$name\E: [ -~]*\Q$quoted\E[ -~]*\nusage: \Q$name\E( [ -~]*(\n       \[[ -~]*)?)?\n$/ &&
                 (length $quoted > 23 || $complaint !~ /.{81}/);
             $wrong++;
             print "@command: status ", $? >> 8, ", signal ", $? & 127, "\n";

@@ -252,6 +252,33 @@ END
     run ! grep -E '.{81}' "$log/server"
 }
 
+# ---- datagrams ----
+
+@test "EMSGSIZE: a datagram has room for as many bytes as the hint says, and for no more" {
+    local where sizes=("$at 65507") size
+    lacks ipv6 || sizes+=("[::1]:$port 65527")
+    for where in "${sizes[@]}"; do
+        size=${where#* }
+        run -0 on_it bash -c 'head -c "$1" /dev/zero | bin/13-datagrams "$0"' "${where% *}" "$size"
+        [[ ${lines[-1]} == "sendto: $size bytes from port "* ]]
+        run -0 on_it bash -c 'head -c "$1" /dev/zero | bin/13-datagrams "$0"' "${where% *}" $((size + 1))
+        echo "$output"
+        [[ $output == *" (EMSGSIZE)"$'\n'"  try: at most 65507 bytes in a datagram over IPv4, and 65527 over IPv6" ]]
+    done
+}
+
+@test "EACCES of sendto: a broadcast address, which --broadcast allows; or a rule of this machine" {
+    local hello='echo hello | bin/13-datagrams "$@"'
+    rule="  try: --broadcast, for a broadcast address. Otherwise a rule forbids it."
+    hinted EACCES bash -c "$hello" - "127.255.255.255:$port"
+    [[ $hint == "$rule" ]]
+    run -0 on_it bash -c "$hello" - --broadcast "127.255.255.255:$port"
+    needs network
+    on_it ip route add prohibit 192.0.2.66
+    hinted EACCES bash -c "$hello" - --broadcast 192.0.2.66:6666
+    [[ $hint == "$rule" ]]
+}
+
 # ---- connect ----
 
 refused="  No program listens on this address and port. Or a firewall refuses."

@@ -1,6 +1,6 @@
 # A program that waits takes no processor time, in whatever state it waits: a busy loop does the same
 # on the screen. Oracle: the kernel's count of the time that each process has run.
-# shellcheck disable=SC2154,SC2016 # log, pid, at: helpers.bash sets them; the scripts in quotes are Perl's
+# shellcheck disable=SC2154,SC2016,SC2030,SC2031 # log, pid, at: helpers.bash sets them; the scripts in quotes are Perl's
 load ../lib/helpers
 load ../lib/peers
 
@@ -122,5 +122,45 @@ setup() {
     for program in 02-bind 03-bind-twice 08-endpoints 10-states watch; do saw "$program" .; done
     saw 02-bind 'Enter'
     saw 08-endpoints 'Enter'
+    they_wait
+}
+
+@test "12: a web server waits, with half a request, with answers that are read, or are not, or are the last" {
+    local n=0
+    start picture bin/12-picture 127.0.0.1:0
+    waiting[12 without a client]=$pid
+    for script in 'put($s, "GET / HT")' 'put($s, "$ask"); get($s, 15)' 'put($s, "hello\r\n"); get($s, 15)' \
+        'put($s, $ask x 999); ready($s)'; do
+        ((++n))
+        start "server-$n" bin/12-picture 127.0.0.1:0
+        waiting[12: $script]=$pid
+        endpoint "server-$n"
+        peer "client-$n" 'my $s = connected($ARGV[0]); my $ask = "GET /picture.js HTTP/1.1\r\nHost: $ARGV[0]\r\n\r\n";
+            '"$script"'; print "in\n"; cue()' "$REPLY"
+    done
+    for ((; n > 0; n--)); do saw "client-$n" '^in'; done
+    they_wait
+}
+
+@test "13: datagrams: the receiver, senders before and after an answer and an error, a full buffer" {
+    start receiver bin/13-datagrams --receiver 127.0.0.1:0
+    waiting[receiver]=$pid
+    endpoint receiver
+    at=$REPLY
+    for name in "" --connect; do
+        start "sender$name" bin/13-datagrams ${name:+"$name"} "$at"
+        waiting[sender $name]=$pid
+        saw "sender$name" '^socket'
+        cue "sender$name" hello
+        saw "sender$name" '^recvfrom'
+    done
+    start nobody bin/13-datagrams --connect 127.0.0.1:9
+    waiting[nobody is there]=$pid
+    saw nobody '^connect'
+    cue nobody hello
+    saw nobody ECONNREFUSED
+    start full bin/13-datagrams --overfill 127.0.0.1:0
+    waiting[full]=$pid
+    saw full '^Enter'
     they_wait
 }

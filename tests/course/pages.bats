@@ -162,7 +162,7 @@ parts=(Predict Run Investigate Modify Make "When it goes wrong")
 
 @test "every link leads somewhere" {
     local page link
-    for page in {README,CONTRIBUTING,CHANGELOG}.md lessons/{README,glossary}.md lessons/*/README.md common/README.md tests/README.md; do
+    for page in {README,CONTRIBUTING,CHANGELOG,TEACHING}.md lessons/{README,glossary}.md lessons/*/README.md common/README.md tests/README.md; do
         # shellcheck disable=SC2016 # a link in `code` is not one
         while read -r link; do
             [[ $link == http* || -e $(dirname "$page")/$link ]] ||
@@ -175,7 +175,7 @@ parts=(Predict Run Investigate Modify Make "When it goes wrong")
 @test "lines of a page are at most 100 characters long, tables and transcripts apart" {
     run awk '/^```/ { block = !block } !block && !/^\|/ && length > 100 {
         print FILENAME ":" FNR ": " length " characters; 100 are the most"; bad = 1 } END { exit bad }' \
-        {README,CONTRIBUTING,CHANGELOG}.md lessons/glossary.md lessons/*/README.md
+        {README,CONTRIBUTING,CHANGELOG,TEACHING}.md lessons/glossary.md lessons/*/README.md
     echo "$output"
     ((status == 0))
 }
@@ -188,6 +188,34 @@ parts=(Predict Run Investigate Modify Make "When it goes wrong")
         block { lines++ } END { exit lines < 500 }' README.md slides/slides.md lessons/*/README.md
     echo "$output"
     [[ -z $output ]]
+}
+
+@test "TEACHING.md has each lesson, with the minutes that its words take to read" {
+    local page number words row
+    for page in lessons/*/README.md; do
+        number=${page#lessons/}
+        number=${number%%-*}
+        # shellcheck disable=SC2016 # no expansion
+        words=$(sed '/^```/,/^```/d' "$page" | wc -w)
+        row=$(grep "^| \[$number .*]($page) |" TEACHING.md) || row=
+        if [[ ! $row =~ \)\ \|\ ([0-9]+)\ to\ ([0-9]+)\ \|\ [0-9]+\ to\ [0-9]+\ \|\ [0-9]+\ to\ [0-9]+\ \|$ ]]; then
+            note "TEACHING.md: there is no row | [$number TITLE]($page) | 6 to 9 | 5 to 10 | 20 to 40 |"
+        elif ((BASH_REMATCH[1] * 200 < words - 300 || BASH_REMATCH[1] * 200 > words + 300 ||
+            BASH_REMATCH[2] * 130 < words - 300 || BASH_REMATCH[2] * 130 > words + 300)); then
+            note "TEACHING.md: to read $page, $words words, takes $((words / 200)) to $((words / 130)) minutes"
+        fi
+    done
+    nothing_noted
+}
+
+@test "each transcript that TEACHING.md shows is there" {
+    local file
+    grep -oE 'lessons/[^ `()]*\.md#[0-9]+' TEACHING.md | sort -u >"$log/shown"
+    while read -r file; do
+        (($(grep -c '^```console' "${file%#*}") >= ${file#*#})) || note "TEACHING.md: there is no $file"
+    done <"$log/shown"
+    (($(wc -l <"$log/shown") >= 20))
+    nothing_noted
 }
 
 @test "README.md has its two commands, a line each" {

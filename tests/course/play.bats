@@ -351,17 +351,40 @@ END
     [[ ${lines[-1]} == '  3 left out for want of "strace": '* ]]
 }
 
-@test "the lab is up from the first block that needs it to the end of its page, and no longer" {
+@test "FILE.md#N: that transcript alone; of one that there is not the player says so" {
+    printf '%s\n' '# x' '```console' 'A$ echo one' 'A| one' '```' '```sh' 'false' '```' '```console' \
+        'A$ echo two' 'A| two' '```' >page.md
+    cp page.md odd#1
+    run -0 "$play" page.md#2 page.md#1 'odd#1'
+    echo "$output"
+    [[ $(grep '^A|' <<<"$output" | xargs) == "A| two A| one A| one A| two" ]]
+    [[ ${lines[-1]} == "played 4 transcripts of 3 pages "*": all as written" ]]
+    run -1 "$play" --quiet page.md#3
+    [[ $output == "page.md:1: not as written
+  expected  a transcript number 3 on this page
+  seen      2 transcripts"* ]]
+    for file in page.md#0 page.md#x page.md# other.md#1; do
+        run -2 "$play" "$file"
+        [[ ${lines[0]} == "play: cannot read '${file%#1}'" ]]
+    done
+}
+
+@test "the lab is up for the blocks of a page that need it and follow one another, and no longer" {
     echo "# x" >page.md
     a_place
     needing
     "$play" page.md
     [[ ! -e asked ]]
-    printf '%s\n' '```console lab' 'D$ echo playing >>"$WORK/asked"' '```' >>page.md
-    printf '%s\n' '```console lab' 'D$ echo playing >>"$WORK/asked"' 'D? 1' '```' >>page.md
+    {
+        printf '%s\n' '```console lab' 'D$ echo playing >>"$WORK/asked"' '```'
+        printf '%s\n' '```console lab' 'D$ echo playing >>"$WORK/asked"' 'D? 1' '```'
+        printf '%s\n' '```console' 'D$ echo outside >>"$WORK/asked"' '```'
+        printf '%s\n' '```console lab' 'D$ echo playing >>"$WORK/asked"' '```'
+    } >>page.md
     cp page.md second.md
     run -1 "$play" page.md second.md
-    [[ $(xargs <asked) == "lab up playing playing down up playing playing down" ]]
+    local each="up playing playing down outside up playing down"
+    [[ $(xargs <asked) == "lab $each $each" ]]
 
     # A player that is ended takes it along. (With namespaces the kernel ends the lab.)
     without_namespaces

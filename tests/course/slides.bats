@@ -6,7 +6,8 @@ load ../lib/accounts
 deck=slides/slides.md
 
 # slides SCRIPT   runs the Perl script for each slide. $n is its number; $head its title, $class,
-# $footer, $notes what their names say, $code the transcripts, $words all other text.
+# $footer, $notes what their names say, @kinds the lines that begin its blocks, $code the transcripts,
+# $show how they are shown, $words all other text; $optional: is it for a longer lecture?
 slides() {
     perl -0777 -ne '
         s/\A---\n.*?\n---\n//s;
@@ -14,10 +15,14 @@ slides() {
             ++$n;
             my $all = $_;
             $notes = join "\n", grep { !/^\s*_/ } /<!--(.*?)-->/gs;
-            ($class) = /_class: (\w+)/;
+            ($class) = /_class: (.*?)(?: *-->)?$/m;
+            $class //= "";
+            $optional = $class =~ /optional/;
             ($footer) = /_footer: "(.*?)"/;
             s/<!--.*?-->//gs;
+            @kinds = grep { defined } map { /^```(.*)$/ ? $1 : undef } split /\n/;
             $code = join "", /^```console.*?\n(.*?)^```$/gms;
+            $show = join "", /^```show\n(.*?)^```$/gms;
             s/^```.*?^```$//gms;
             @heads = /^#+ (.*)$/gm;
             $head = $heads[0];
@@ -29,12 +34,12 @@ slides() {
         ' "$deck"
 }
 
-# The footer of a slide: "claims 3, 4 · lesson 01-interfaces". Prints: CLAIM LESSON CLASS, a line
+# The footer of a slide: "claims 3, 4 · lesson 01-interfaces". Prints: CLAIM LESSON CLASSES, a line
 # for each claim of each slide, in order.
 claims() {
     # shellcheck disable=SC2016 # Perl's
     slides 'my ($numbers, $lesson) = $footer =~ /claims? ([\d, ]*\d).* lesson (\S+)/ or next;
-        print "$_ $lesson ", $class // "-", "\n" for split /, /, $numbers;'
+        print "$_ $lesson $class\n" for split /, /, $numbers;'
 }
 
 @test "each transcript of the slides is played, and comes out as written" {
@@ -68,15 +73,16 @@ claims() {
     done
 }
 
-@test "a claim is stated first, and where the table says that it bends, a later slide shows how" {
+@test "a claim is stated first, and where it is only roughly true, a later slide shows how" {
     local n
     claims >"$log/claims"
     for ((n = 1; n <= 20; n++)); do
-        echo "claim $n: $(grep "^$n " "$log/claims" | cut -d ' ' -f 3 | xargs)"
-        [[ $(grep -m 1 "^$n " "$log/claims") != *" bends" ]]
+        awk -v n="$n" '$1 == n && !/question/' "$log/claims" >"$log/of-it"
+        echo "claim $n: $(xargs <"$log/of-it")"
+        [[ $(head -n 1 "$log/of-it") != *exception* ]]
         # in the table the exception stands in brackets
         if grep -E "^\| $n \| [^|]*\(" lessons/README.md; then
-            grep -q "^$n .* bends$" "$log/claims"
+            grep -q exception "$log/of-it"
         fi
     done
 }
@@ -94,25 +100,78 @@ claims() {
     [[ -z $missing ]]
 }
 
-@test "a slide has one title, at most some 20 words and 16 lines of transcript, and speaker notes" {
+@test "a slide has one title, at most some 20 words, 11 lines in its panes, and speaker notes" {
     # shellcheck disable=SC2016 # Perl's
     run slides '
         sub wrong { print "slide $n ($head): @_\n" }
         wrong scalar(@heads) . " titles" if @heads != 1;
         my @w = $words =~ /\w\S*/g;
-        wrong scalar(@w) . " words" if @w > 20;
-        my @lines = split /\n/, $code;
-        wrong scalar(@lines) . " lines" if @lines > 16;
-        length > 100 and wrong "a line of " . length . " characters" for @lines;
-        wrong "no notes" if $notes !~ /^\s*Say: .{20}/;
+        wrong scalar(@w) . " words" if @w > ($class =~ /question/ ? 30 : 20) && $class !~ /recap/;
+        # what is not shown: lines that do not matter, closing keys, exit statuses, a lone Enter
+        my @hide = $show =~ /^hide: (.*)$/gm;
+        my @lines = grep {
+            my $line = $_;
+            !/^.(\^|\?|>\s*$|\| \.\.\.$)/ && !grep { index($line, $_) >= 0 } @hide
+        } split /\n/, $code;
+        wrong scalar(@lines) . " lines" if @lines > 11;
+        wrong "an unknown block, $_" for grep { !/^(console.*|show|code .*|cards|)$/ } @kinds;
+        wrong "no line is marked as the key" if $code && $show !~ /^key: /m;
+        wrong "no notes" if $notes !~ /^\s*(Time: .*\n\n)?Say: .{20}/;
         wrong "nothing to run" if $footer && $notes !~ /^(Run|Look)\b.*: /m;
-        my $says = $head =~ /^It bends: /;
-        wrong "it bends, and the title does not say so" if ($class eq "bends") != $says;
+        my $says = $head =~ /^Not quite: /;
+        my $is = $class =~ /exception/;
+        wrong "it is an exception, and the title does not say so" if $is != $says;
         my $known = qr/^((claims? \d+(, \d+)* · )?lesson \d\d-[-a-z]+)?$/;
         wrong "its last line: $footer" if $footer !~ $known;'
     echo "$output"
     ((status == 0))
     [[ -z $output ]]
+}
+
+@test "eight questions, each with its answer on the next slide" {
+    # shellcheck disable=SC2016 # Perl's
+    slides '
+        $questions++ if $class =~ /question/;
+        print "slide $n ($head) is not between a question and what follows\n"
+            if ($class =~ /answer/) != ($before =~ /question/);
+        $before = $class;
+        END { print "$questions questions\n" if $questions != 8 }' >"$log/wrong"
+    cat "$log/wrong"
+    [[ ! -s $log/wrong ]]
+}
+
+# A minute for 130 words that are spoken, one for each question, half a one for each transcript.
+@test "the notes give the minutes of each part; all fit into 90, and the core into 50" {
+    # shellcheck disable=SC2016 # Perl's
+    slides '
+        sub check {
+            my ($told) = $time =~ /^(.*)\.$/;
+            my $have = $core ? sprintf("core %.0f minutes, all %.0f minutes", $core, $whole)
+                : sprintf("all %.0f minutes", $whole);
+            print "$part: the notes say \"$told\"; it is $have\n" if $part && $told ne $have;
+            $core_sum += $core; $all_sum += $whole; $core = $whole = 0;
+        }
+        if ($class =~ /\bpart\b/) { check(); $part = $head; ($time) = $notes =~ /^Time: (.*)$/m; }
+        my $spoken = join " ", $notes =~ /^(?:Say|Students think): (.*?)(?:\n\n|\z)/gms;
+        my @w = split " ", $spoken;
+        my $minutes = @w / 130 + ($class =~ /question/) + ($code ? 0.5 : 0);
+        $whole += $minutes;
+        $core += $minutes if !$optional;
+        $slides[$optional ? 1 : 0]++;
+        END {
+            check();
+            printf "the core: %.0f minutes, all: %.0f; %d slides and %d optional ones\n", $core_sum, $all_sum, @slides;
+            print "too long\n" if $core_sum > 50 || $all_sum > 90;
+        }' >"$log/minutes"
+    cat "$log/minutes"
+    [[ $(wc -l <"$log/minutes") == 1 ]]
+}
+
+@test "each figure that JSON describes is drawn anew from it, and is not stale" {
+    command -v node >/dev/null || skip "there is no node here (make test-slides has this test, too)"
+    run node slides/figures.mjs --check
+    echo "$output"
+    ((status == 0))
 }
 
 @test "the tests' own reading of the slides: as many as there are between the lines" {
@@ -121,16 +180,24 @@ claims() {
 }
 
 @test "each figure is well-formed, has a title and a description, and nothing from elsewhere" {
-    local size='viewBox="0 0 [0-9]+ [0-9]+"' labels='role="img" aria-labelledby="title desc"'
+    local size='viewBox="0 0 1280 [0-9]+"' labels='role="img" aria-labelledby="[-0-9a-z]+-title [-0-9a-z]+-desc"'
     run -0 perl tests/lib/well-formed.pl slides/figures/*.svg
     for figure in slides/figures/*.svg; do
         echo "$figure"
         tr -s '\n ' ' ' <"$figure" >"$log/figure"
-        grep -qE "^<svg xmlns=\"http://www.w3.org/2000/svg\" $size $labels>" "$log/figure"
-        grep -qE '<title id="title">[^<]{8,}</title> <desc id="desc">[^<]{40,}</desc>' "$log/figure"
-        grep -qF 'prefers-color-scheme: dark' "$figure"
+        grep -qE "^<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"(picture|bench)\" $size $labels" "$log/figure"
+        grep -qE '<title id="[-0-9a-z]+-title">[^<]{8,}</title> ?<desc id="[-0-9a-z]+-desc">[^<]{40,}</desc>' "$log/figure"
+        grep -qF 'prefers-color-scheme' "$figure"
         run ! grep -nE '<(script|image|foreignObject)|href=|@import|url\([^#]' "$figure"
     done
+}
+
+@test "each snapshot of a figure says where it comes from, and why if the kernel did not say it" {
+    jq -r '(.frames // [.])[] as $f | ($f.source // .source) as $s | ($f.why // .why // "") as $w |
+        select(($s != "recorded") and ($s != "described" or ($w | length) < 20)) | input_filename + " " + $f.figure' \
+        slides/figures/*.json >"$log/wrong"
+    cat "$log/wrong"
+    [[ ! -s $log/wrong ]]
 }
 
 @test "each figure is shown by a slide or a lesson, and each that is shown is there" {

@@ -29,13 +29,14 @@ listing() {
         } else { print "not to be read: $_" }' | LC_ALL=C sort
 }
 
-# listing_of_ss   the same, from what ss -Htanp shows. (From version 6.8 on, ss -a also shows sockets
-# that are only bound, as UNCONN. /proc/net/tcp has none.)
+# listing_of_ss   the same, from what ss -Htuanp shows. (From version 6.8 on, ss -a also shows TCP
+# sockets that are only bound, as UNCONN. /proc/net/tcp has none.)
 listing_of_ss() {
     perl -ne 'BEGIN { %name = ("ESTAB" => "ESTABLISHED", "FIN-WAIT-1" => "FIN_WAIT1",
             "FIN-WAIT-2" => "FIN_WAIT2") }
-        my ($state, $in, $out, $local, $peer, $who) = split " ", $_, 6;
-        next if $state eq "UNCONN";
+        my ($kind, $state, $in, $out, $local, $peer, $who) = split " ", $_, 7;
+        next if $kind eq "tcp" && $state eq "UNCONN";
+        $state = "UDP" if $kind eq "udp";
         $state = $name{$state} // $state =~ tr/-/_/r;
         $out = "-" if $state eq "LISTEN";
         s/^\*:/[::]:/, s/.*:\*$/none/ for $local, $peer;
@@ -62,11 +63,11 @@ agrees() {
 }
 compare() {
     local tries=0 deadline=$((SECONDS + patience))
-    "$@" ss -Htanp | listing_of_ss | of_test >"$log/after"
+    "$@" ss -Htuanp | listing_of_ss | of_test >"$log/after"
     until
         mv "$log/after" "$log/ss"
         "$@" bin/04-ports-in-use >"$log/said"
-        "$@" ss -Htanp | listing_of_ss | of_test >"$log/after"
+        "$@" ss -Htuanp | listing_of_ss | of_test >"$log/after"
         cmp -s "$log/ss" "$log/after"
     do
         ((SECONDS <= deadline)) || {
@@ -206,13 +207,33 @@ setup() {
     grep -qE "^ LISTEN +2 +0 +$at +none, 2 waiting " "$log/said"
 }
 
+@test "claim 8: UDP sockets: bound, connected, and full, beside TCP's at the same port" {
+    peer udp 'my $s = datagrams("$ARGV[0]"); my ($c, $to) = Peer::unbound($ARGV[0], SOCK_DGRAM);
+        connect $c, $to or die; syswrite $c, "hello" for 1 .. 3;
+        my $l = owner($ARGV[0]); listen $l, 5; my $t = connected($ARGV[0]); print "ready\n"; cue()' \
+        -MSocket=:all -- "$at"
+    saw udp '^ready'
+    agrees
+    has 1 "^LISTEN 1 - $at none $pid/perl$"
+    has 1 "^UDP [0-9]+ 0 $at none $pid/perl$"
+    has 1 "^UDP 0 0 127.0.0.1:[0-9]+ $at $pid/perl$"
+    run ! grep -q "^UDP 0 0 $at" "$log/ss" # there are unread messages
+    needs ipv6
+    peer six 'my @s = map { datagrams($_) } "[::1]:$ARGV[0]", "[::]:" . ($ARGV[0] + 1);
+        print "ready\n"; cue()' "$port"
+    saw six '^ready'
+    agrees
+    has 1 "^UDP 0 0 \[::1\]:$port none $pid/perl$"
+    has 1 "^UDP 0 0 \[::\]:$((port + 1)) none $pid/perl$"
+}
+
 @test "claim 8: PORT: only the sockets that have it, on either side" {
     peer sockets 'my @at = map { "127.0.0.1:" . ($ARGV[0] + $_) } 0, 1;
         my @all = map { my $s = owner($_); listen $s, 5; $s } @at;
         push @all, map { connected($_) } @at; print "ready\n"; cue()' "$port"
     saw sockets '^ready'
     bin/04-ports-in-use "$port" | listing >"$log/ours"
-    ss -Htanp "sport = :$port or dport = :$port" | listing_of_ss >"$log/ss"
+    ss -Htuanp "sport = :$port or dport = :$port" | listing_of_ss >"$log/ss"
     cat "$log/ss"
     (($(wc -l <"$log/ss") == 3))
     diff "$log/ss" "$log/ours"
@@ -337,6 +358,27 @@ END
     rm "$tables/proc/net/tcp" # without this one there is nothing to tell
     with_tables 1
     [[ $output == "04-ports-in-use: open /proc/net/tcp: No such file or directory (ENOENT)" ]]
+}
+
+@test "the tables of UDP: a line without its count of drops is an error; the tables may be missing" {
+    local table line good
+    local zero=00000000000000000000000000000000 end='1000        0 12345 2 0000000000000000 17   '
+    echo "$heading" >"$tables/proc/net/tcp"
+    with_tables 0
+    for table in udp udp6; do
+        good=" 2330: 0100007F:1A0A 00000000:0000 07 00000000:00000340 00:00000000 00000000  $end"
+        [[ $table == udp ]] || good=" 1: $zero:1A0A $zero:0000 07 00000000:00000000 00:00000000 00000000 ${end%   }"
+        printf '%s\n%s\n' "$heading" "$good" >"$tables/proc/net/$table"
+        with_tables 0
+        [[ $output == *" UDP "*":6666 "*"sockets: 1, listening: 0" ]]
+        for line in "${good/ 17*/}" "${good/17/x}" "${good/17/-1}" "${good/1A0A/1A0}" "${good/ 07 / 0D }"; do
+            [[ $line != "$good" ]]
+            printf '%s\n%s\n' "$heading" "$line" >"$tables/proc/net/$table"
+            with_tables 1
+            [[ $output == "04-ports-in-use: /proc/net/$table, line 2: "* ]]
+        done
+        rm "$tables/proc/net/$table"
+    done
 }
 
 @test "a read that fails in the middle of a line is reported as that, not as a malformed line" {
@@ -467,7 +509,7 @@ crowd() {
 
 @test "claim 8: while sockets come and go, all that stay are listed, each once, in 20 runs" {
     crowd 100
-    ss -Htanp | listing_of_ss | grep -E ":${port%?}[1-5] " >"$log/stay"
+    ss -Htuanp | listing_of_ss | grep -E ":${port%?}[1-5] " >"$log/stay"
     (($(wc -l <"$log/stay") == 1005))
     peer churn 'use Socket qw(:all); my $l = owner($ARGV[0]); listen $l, 100; my @all;
         alarm 3 * ($ENV{PATIENCE} // 20); print "on\n";

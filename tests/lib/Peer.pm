@@ -14,17 +14,18 @@ alarm($ENV{PATIENCE} // 20);
 sub import {
     no strict 'refs';
     *{"main::$_"} = \&$_
-        for qw(owner accepted connected many name ready get put talk fill finish vanish cue);
+        for qw(owner accepted connected datagrams many name ready get put talk fill finish vanish cue);
     strict->import;
     warnings->import;
 }
 
 # Returns a socket that is not bound, and the packed address that "HOST:PORT" or "[HOST]:PORT" is.
 sub unbound {
+    my $kind = $_[1] // SOCK_STREAM;
     my ($host, $port) = ($_[0] // $ENV{AT} // '127.0.0.1:6666') =~ /^\[?(.*?)\]?:(\d+)$/;
     my $family = $host =~ /:/ ? AF_INET6 : AF_INET;
     my $ip = inet_pton($family, $host) // die "not an address: $host\n";
-    socket my $s, $family, SOCK_STREAM, 0 or die "socket: $!\n";
+    socket my $s, $family, $kind, 0 or die "socket: $!\n";
     return $s, $family == AF_INET ? pack_sockaddr_in($port, $ip) : pack_sockaddr_in6($port, $ip);
 }
 
@@ -46,6 +47,13 @@ sub accepted {
     listen $listener, 5 or die "listen: $!\n";
     print "listening\n";
     accept my $s, $listener or die "accept: $!\n";
+    return $s;
+}
+
+# Returns a UDP socket with that address.
+sub datagrams {
+    my ($s, $address) = unbound($_[0], SOCK_DGRAM);
+    bind $s, $address or die "bind: $!\n";
     return $s;
 }
 

@@ -1,6 +1,8 @@
-# common/bench, which `make bench` runs: it measures for seconds, so .ci/run has this file.
+# common/bench, which `make bench` runs, and what lesson 12 costs: they measure for seconds, so .ci/run has this file.
 # shellcheck disable=SC2154 # log, output: helpers.bash and bats set them
+# shellcheck disable=SC2016 # the scripts in single quotes are Perl's
 load ../lib/helpers
+load ../lib/peers
 
 @test "common/bench: a table, a chart in characters, and the same numbers in an SVG" {
     run common/bench "$log/bench.svg" 1 5 20
@@ -32,7 +34,7 @@ load ../lib/helpers
         my %open; # every element is closed
         $2 || $open{$1}++ while /<(\w+)(?:[^>"]|"[^"]*")*?(\/?)>/g; $open{$1}-- while /<\/(\w+)>/g;
         !grep { $_ } values %open or die %open;' <"$log/bench.svg"
-    grep -q '<title id="title">' "$log/bench.svg"
+    grep -q '<title id="bench-title">' "$log/bench.svg"
 }
 
 @test "common/bench refuses what is not a number, and a command line without numbers" {
@@ -42,4 +44,31 @@ load ../lib/helpers
         [[ $output == "usage: common/bench "* ]]
     done
     [[ ! -e $log/x.svg ]]
+}
+
+@test "12: 10,000 sockets: a look costs more, so it looks less often, and stays under 10 % of a core" {
+    start server bin/12-picture "$at"
+    server=$pid
+    saw server '^open'
+    ! grep -q fsanitize bin/compile || skip "with SANITIZE=1 a look costs ten times as much"
+    ulimit -Sn "$(ulimit -Hn)"
+    (($(ulimit -Sn) >= 5000)) || skip "the hard limit of descriptors is $(ulimit -Hn)"
+    export AT=127.0.0.1:$((port + 1))
+    start crowd-server bin/11-ten-thousand --quiet "$AT"
+    saw crowd-server '^listen'
+    start crowd bin/11-crowd --clients 5000 --active 1 --seconds 60 "$AT"
+    saw crowd '^connected: 5000'
+    AT=$at peer watcher 'my $s = connected(); put($s, "GET /events HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n");
+        while (sysread $s, $_, 1e6) { print /"time":/g ? "some\n" : "" }'
+    # The time that it has run and the time that has passed, in ns, from one snapshot to another.
+    [[ -e /proc/self/schedstat ]] || skip "this kernel does not count the time that a process has run"
+    both() { read -r ran _ <"/proc/$server/schedstat" && now=${EPOCHREALTIME/./}000; }
+    saw watcher some
+    both
+    ran_before=$ran before=$now
+    lines_of watcher some
+    saw watcher some $((REPLY + 2))
+    both
+    echo "$((ran - ran_before)) ns of $((now - before))"
+    ((ran - ran_before < (now - before) / 10))
 }

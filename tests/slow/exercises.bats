@@ -229,6 +229,53 @@ C
     shows "06 Accept one        done"
 }
 
+@test "make report: what each check has said, for programs: JSON, and JUnit" {
+    cp tests/solutions/06.c "$exercise"
+    sed -i 's/while (wait_for(listener, POLLIN))/while (true)/' "$exercise"
+    printf '#include <stdio.h>\nint main(void) { puts("<&\\"\\x27>"); return 0; }\n' >"$course/lessons/02-bind/exercise.c"
+    makes report
+    ((status == 0))
+    shows "0 of 2 exercises are done."
+    local json=$course/bin/progress.json xml=$course/bin/progress.xml
+    cat "$json" "$xml"
+    [[ $(jq -r '"\(.done) \(.all) \(.exercises | map(.number) | join(","))"' "$json") == "0 2 02,06" ]]
+    jq -re '.exercises[1].checks[].name' "$json" | # all of it, though a terminal has 80 columns
+        diff <(sed -nE 's/^@test "(.*)" \{$/\1/p' "$course/tests/exercises/06.bats") -
+    jq -e '.exercises[1].checks | map(select(.result == "not yet")) | length == 1 and
+        (.[0].said | test("^expected: .*\nseen:     "))' "$json"
+    run -0 perl tests/lib/well-formed.pl <(tail -n +2 "$xml")
+    perl -0777 -ne '/<testsuites tests="(\d+)" failures="(\d+)"/ or die; my ($tests, $failures) = ($1, $2);
+        my $t = () = /<testcase /g; my $f = () = /<failure /g; my $quoted = () = /&lt;&amp;&quot;&(?:#39|apos);&gt;/g;
+        print "$tests $failures, $t $f $quoted\n"; exit($t != $tests || $f != $failures || !$quoted)' "$xml"
+
+    # All works; a source that does not compile; checks that were interrupted.
+    cp tests/solutions/06.c "$exercise"
+    echo "nonsense" >"$course/lessons/02-bind/exercise.c"
+    makes report
+    [[ $(jq -r '.exercises[] | "\(.done) \(.checks[0].name)"' "$json" | head -n 1) == "false it compiles" ]]
+    [[ $(jq -r '.exercises[1].done' "$json") == true ]]
+    rm "$course/bin/02-exercise.checks"
+    run -0 "$course/tests/exercises/report"
+    [[ $(jq -c '.exercises[0]' "$json") == '{"number":"02","title":"02 Bind","done":false,"checks":[]}' ]]
+    grep -q '<testcase classname="exercise-02" name="the checks"><error ' "$xml"
+}
+
+@test "make watch-06 checks again at once what has changed; without entr it says what to install" {
+    run -2 "${plain[@]}" make -s -C "$course" watch-99
+    [[ $output == *"There is no exercise 99"* ]]
+    command -v entr >/dev/null || {
+        makes watch-06
+        ((status != 0))
+        shows "Missing here: entr"
+        return
+    }
+    echo 'int main(void) { return 0; }' >"$exercise"
+    start watch "${plain[@]}" TERM=dumb script -qec "make -s -C $course watch-06 CFLAGS=-O0" /dev/null
+    saw watch '^0 of 3 checks work'
+    cp tests/solutions/06.c "$exercise"
+    saw watch ': exercise 06 is done'
+}
+
 @test "a hunt: it says what goes wrong, and that the mistake is fixed" {
     local lesson=lessons/09-buffers
     mkdir "$course/$lesson"

@@ -176,26 +176,37 @@ END
 
 # --- options --------------------------------------------------------------------------------------
 
-@test "--step waits for Enter before each command, and goes on at the end of input" {
+@test "--step waits for Enter before all that is typed, and goes on at the end of input" {
     page <<'END'
 A$ cat "$WORK/enter"
 A| pressed
-A$ echo two
-A| two
+A$ read -r name; cat "$WORK/$name" - "$WORK/key"
+A> line
+A| typed
+A^D
+A| pressed, too
 END
     mkfifo input
     "$play" --step page.md <input >log 2>&1 3>&- 4>&- &
     background=$!
     exec 5>input
-    wait_until grep -Fq 'A$ cat' log
-    sleep 0.1 # time enough to type the command without us, which then does not find the file
-    echo pressed >enter
-    echo >&5
-    wait_until grep -Fq 'A$ echo two' log
+    local prompt file text
+    # Each file is there only after the prompt: a player that does not wait does not find it.
+    while IFS='|' read -r prompt file text; do
+        wait_until grep -Fq "$prompt" log
+        sleep 0.1
+        [[ -z $file ]] || echo "$text" >"$file"
+        echo >&5
+    done <<'END'
+A$ cat|enter|pressed
+A$ read||
+A> line|line|typed
+A^D|key|pressed, too
+END
     exec 5>&-
     wait "$background"
     cat log
-    diff <(sed -n '3,6p' page.md) <(sed -n '4,7p' log)
+    diff <(sed -n '3,9p' page.md) <(sed -n '4,10p' log)
 }
 
 @test "on a terminal there are colours, unless NO_COLOR is set" {
@@ -376,6 +387,8 @@ nothing_is_left() {
         case $word in
             ipv6) "$project/bin/02-bind" '[::1]:0' </dev/null ;;
             low-ports) [[ $("$project/bin/02-bind" 127.0.0.1:0 </dev/null) == *" below 1024 "* ]] ;;
+            netem) [[ $("$project/common/lab" run A bash -c 'tc qdisc add dev eth1 root netem loss 1% &&
+                tc qdisc show dev eth1') == *netem* ]] ;;
             network) "$netns" true && namespaces_or_skip ;;
             strace) [[ $(strace -c true 2>&1) == *execve* ]] ;;
             lab) [[ $("$project/common/lab" run A ip address) == *192.168.0.101* ]] ;;

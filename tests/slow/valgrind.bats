@@ -132,6 +132,39 @@ work_of() {
             kill "$tried"
             clean 0
             ;;
+        12-picture)
+            try "bin/$1" "$at"
+            saw program '^open'
+            # One has its answers, one was reset, one has half a request, two watch until the end.
+            peer clients 'my $ask = "HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n"; my @s = map { connected() } 1 .. 6;
+                put($s[0], "GET / ${ask}GET /snapshot ${ask}GET /nothing $ask"); finish($s[0]); get($s[0]);
+                put($s[1], "GET /picture.js $ask" x 9); vanish($s[1]); put($s[2], "GET / HT");
+                put($s[3], "GET /events $ask"); put($s[4], "GET /events?all $ask");
+                put($s[5], "hello\n"); get($s[5]); close $s[5];
+                get($s[3], 600); get($s[4], 600); print "all in\n"; cue()'
+            saw clients '^all in'
+            kill "$tried"
+            clean 0
+            ;;
+        13-datagrams)
+            try "bin/$1" --receiver --room 10 "$at"
+            saw program '^bind'
+            peer sender 'use Socket; my ($s, $to) = Peer::unbound(undef, SOCK_DGRAM);
+                for ("", "hello", "x" x 60000) { send $s, $_, 0, $to; recv $s, my $got, 100, 0 } print "done\n"'
+            saw sender '^done'
+            kill "$tried"
+            clean 0
+            try "bin/$1" --overfill "$at"
+            saw program '^Enter'
+            cue program
+            clean 0
+            try "bin/$1" --connect "$at" # nobody is there
+            saw program '^connect'
+            cue program hello
+            saw program 'ECONNREFUSED'
+            kill "$tried"
+            clean 0
+            ;;
         *)
             echo "$1 is not tried: tell here what it can do"
             return 1

@@ -50,9 +50,9 @@ our %errors = (
     mremap => 'ENOMEM', # (brk() tells by its result, and not by an error)
     mmap => 'EAGAIN ENFILE ENOMEM EPERM',
     getrandom => 'EAGAIN EINTR ENOSYS',
-    'munmap mprotect madvise rt_sigaction rt_sigprocmask' => 'EINVAL ENOMEM',
+    'munmap mprotect madvise rt_sigaction rt_sigpending rt_sigprocmask' => 'EINVAL ENOMEM',
     clock_getres => 'EINVAL', # clock_getcpuclockid()
-    'brk exit_group exit getpid gettid alarm rt_sigreturn set_robust_list futex uname restart_syscall
+    'brk exit_group exit getpid gettid alarm rt_sigreturn rt_sigpending set_robust_list futex uname restart_syscall
         sched_yield clock_gettime gettimeofday time rseq set_tid_address sysinfo' => '',
 );
 %errors = map { my $e = $errors{$_}; map { $_ => [split ' ', $e] } split } keys %errors;
@@ -71,6 +71,7 @@ my %called = (sendto => 'send', sendmsg => 'send', recvfrom => 'recv', recvmsg =
 #           error's name, and ends with status 1
 # goes on   nothing is to be noticed: what it and its peer say, and the status, are as undisturbed
 # says      it says what failed, and then it goes on, as if undisturbed
+# reports   it says what failed, and goes on to the end, without what this call would have done
 # loses     a server: one client is lost, it says why, and the others are served to the end
 # ends, then loses   the first call, which is for the listener, ends it; the last one, which is for
 #           a client, loses that client
@@ -78,6 +79,7 @@ my %called = (sendto => 'send', sendmsg => 'send', recvfrom => 'recv', recvmsg =
 # without   it goes on, and does not know something; the rule says why
 # shows     it goes on, and what it shows is another answer: the error's name, or what the rule says
 # tells     it shows it, or it ends: where one shape of call stands for several
+# misses    12: it says why it cannot look at the sockets, and goes on
 # never     this call cannot have this error: it is not tried
 #
 # The first rule that fits is taken; where none does, the program ends. A rule has, beside the
@@ -92,7 +94,8 @@ our @rules = (
     ['', '^(mmap|mremap|getrandom)', '', 'goes on', 'malloc() has more than one way to memory'],
     ['', '^ioctl \S+ TCGETS', '', 'goes on', 'then it is no terminal, as in this run'],
     ['^11-crowd', '^(?!close).*/proc', '^(?!EINTR|EAGAIN)', 'without', 'see below'],
-    ['', '^(newfstatat|fstat) </proc>( |$)', '', 'ends', 'opendir() asks', 'opendir /proc'],
+    ['^(?!12)', '^(newfstatat|fstat) </proc>( |$)', '', 'ends', 'opendir() asks', 'opendir /proc'],
+    ['^12', '^(newfstatat|fstat) </proc//?(net|sys|comm|environ)', '', 'without', 'the same, where the lines vary'],
     ['', '^(newfstatat|fstat) </proc//?(net|sys|comm)', '', 'goes on', 'fopen() asks for the best size of a buffer'],
     ['01', '^(sendto|recvmsg) ', 'ECONNRE|ENOTCONN', 'never', 'a netlink socket has no peer'],
     ['01', '^(sendto|recvmsg) ', 'EINTR', 'goes on', 'getifaddrs() makes the call again'],
@@ -130,7 +133,7 @@ our @rules = (
     ['^03-bind-twice table', '^(socket|bind|listen)', '', 'tells', 'the table shows the answers'],
 
     # Programs come and go while 04 looks, and so do their descriptors.
-    ['^04|^10', '^openat AT "/proc/net/tcp6"', 'ENOENT', 'goes on', 'a kernel without IPv6'],
+    ['^04|^10', '^openat AT "/proc/net/(tcp6|udp6?)"', 'ENOENT', 'goes on', 'a kernel without it'],
     ['^04', '^openat AT "/proc//fd"', 'EMFILE|ENFILE|ENOMEM', 'ends', '', 'opendir /proc/\d+/fd'],
     ['^04', '^getdents64', 'ENOENT', 'without', 'the process has ended'],
     ['^04', '^getdents64', '', 'ends', '', 'readdir /proc\S*'],
@@ -155,24 +158,46 @@ our @rules = (
 
     # Servers.
     ['^0[36789]|^1', '^accept', 'ECONNABORTED', 'goes on', 'one client has given up'],
-    ['^(07|11-ten)', '^(fcntl|getsockname) <socket>', '', 'ends, then loses', 'the listener; one client'],
+    ['^(07|11-ten|12)', '^(fcntl|getsockname) <socket>', '', 'ends, then loses', 'the listener; one client'],
     ['^06', '^sendto', 'EAGAIN', 'goes on', 'wait_for() says when'],
     ['^11-ten', '^epoll_ctl .*_ADD', 'EEXIST', 'never', 'watch() takes it as: _MOD; see pieces'],
     ['^11-ten', '^epoll_ctl .*_ADD', '', 'ends, then loses', 'the listener; one client'],
     ['^11-ten.* full', '^epoll_ctl .*_MOD', '', 'ends', 'that is the listener'],
     ['^11-ten', '^epoll_ctl .*_MOD', '', 'loses', 'that client only'],
-    ['^(07|11-ten)', '^accept', 'EMFILE|ENFILE|ENOBUFS|ENOMEM', 'says', 'the others are served on'],
-    ['^(07|11-ten)', '^accept', 'EINVAL|EOPNOTSUPP', 'ends', 'this is no listener'],
-    ['^(07|11-ten)', '^accept', '', 'goes on', 'this client has gone, others come (accept(2))'],
-    ['^(07|11-ten)', '^(recvfrom|sendto)', 'EAGAIN', 'goes on', 'not yet: poll() says when'],
+    ['^(07|11-ten|12)', '^accept', 'EMFILE|ENFILE|ENOBUFS|ENOMEM', 'says', 'the others are served on'],
+    ['^(07|11-ten|12)', '^accept', 'EINVAL|EOPNOTSUPP', 'ends', 'this is no listener'],
+    ['^(07|11-ten|12)', '^accept', '', 'goes on', 'this client has gone, others come (accept(2))'],
+    ['^(07|11-ten|12)', '^(recvfrom|sendto)', 'EAGAIN', 'goes on', 'not yet: poll() says when'],
     ['^(07|11)-.* quiet', '^(recvfrom|sendto)', '', 'loses, quietly', 'that client only'],
-    ['^(07|11-ten)', '^(recvfrom|sendto)', '', 'loses', 'that client only'],
+    ['^(07|11-ten|12)', '^(recvfrom|sendto)', '', 'loses', 'that client only'],
+
+    ['^12', '^shutdown', '', 'loses', 'that client only, which has its answer'],
+    ['^12', '^openat AT "/proc/net/tcp6"', 'ENOENT', 'without', 'a kernel without IPv6'],
+    ['^12', '/proc//?net/(fib_trie|if_inet6)|/proc//ns|/comm|environ', '', 'without', 'an address or a name, which it does not know then'],
+    ['^12', '^read </proc//net/tcp', '', 'misses', '', 'read /proc/net/tcp6?'],
+    ['^12', '^openat AT "/proc//fd"|^(newfstatat|fstat) </proc//fd>', 'EMFILE|ENFILE|ENOMEM', 'misses', '', 'opendir /proc/\d+/fd'],
+    ['^12', '^getdents64 .*/proc//', 'ENOENT', 'without', 'the process has ended'],
+    ['^12', '^getdents64', '', 'misses', '', 'readdir /proc\S*'],
+    ['^12', '/proc//(fd|comm)|^readlink', '', 'without', 'it has ended, or is not ours to look at'],
+    ['^12', '^openat AT "/proc"|^(newfstatat|fstat) </proc>', '', 'misses', '', 'opendir /proc'],
+    ['^12', '/proc/net', '', 'misses', '', '(open|read) /proc/net/tcp6?'],
 
     # The crowd.
     ['^11-crowd (talk|moved)', '^connect', 'EADDRNOTAVAIL', 'shows', 'others come from 127.0.0.2',
         'ports: after \d+ clients? no ephemeral port is left'],
     ['^11-crowd', '^(recvfrom|sendto)', 'EAGAIN', 'goes on', 'not yet: epoll_wait() says when'],
     ['^11-crowd', '^getdents64|^readlink|^clock', '', 'without', 'it only tells what the server takes'],
+
+    # Datagrams: one may be lost, whatever the reason, and the next one arrives.
+    ['^13.* overfill', '^recvfrom', 'EAGAIN', 'without', 'no more is there'],
+    ['^13', '^(recvfrom|sendto)', 'EAGAIN', 'goes on', 'not yet: poll() says when'],
+    ['^13.* (receiver|six)', '^sendto', '', 'reports', 'it is the matter of this sender'],
+    ['^13.* (sender|connected)', '^(recvfrom|sendto)', 'ECONNREFUSED|EHOSTUN|ENETUN|EMSGSIZE|ENOBUFS',
+        'reports', 'it is about one datagram'],
+    ['^13', '^recvfrom', '', 'ends', '', 'recvfrom (on )?\S+'],
+    ['^13', '^sendto', '', 'ends', '', 'sendto \S+'],
+    ['^13', '^(newfstatat|fstat) <socket>', '', 'ends', '', 'fstat of fd \d+'],
+    ['^13', '^openat AT "/proc/net/udp6?"', 'ENOENT', 'without', 'a kernel without it'],
 
     ['^09-buffers writer', '^sendto', 'EAGAIN', 'without', 'the buffer is full'],
     ['^09-buffers reader', '^recvfrom', 'EAGAIN', 'shows', '', 'nothing there'],
@@ -230,6 +255,11 @@ sub wrong {
         return $goes_on->('says') // (@complaints == @before + 1 + ($meaning > 0)
             && grep({ /$failed/ } @complaints) ? undef : 'it does not say what failed');
     };
+    my $reports = sub {
+        return "status $is->{status}, not $usual->{status}" if $is->{status} != $usual->{status};
+        return @complaints == @before + 1 && grep({ /$failed/ } @complaints) ? undef
+            : 'it does not say what failed';
+    };
     my $loses = sub {
         my $served = () = $is->{peer} =~ /^served$/mg;
         return "status $is->{status}, not 0" if $is->{status} != 0;
@@ -246,16 +276,22 @@ sub wrong {
         return "it does not show \"$what\"" if $now <= $then || @complaints > @before;
         return;
     };
+    my $misses = sub {
+        return "status $is->{status}, not 0" if $is->{status} != 0;
+        return grep({ /$about$expected$failed$/ } @complaints) == 1 ? undef : 'it does not say once what failed';
+    };
     my $without = $is->{status} == 0 && @complaints == @before ? undef : 'it ends';
     for ($case->{expected}) {
         return $goes_on->() if /^goes on/;
         return $loses->() if /^loses/;
+        return $reports->() if /^reports/;
         return $ends->() && $without if /^either/;
         return $shows->() && $ends->() if /^tells/;
         return $shows->() if /^shows/;
         return $without if /^without/;
         return $says->() && $ends->() && $without if /^ends or says/;
         return $says->() if /^says/;
+        return $misses->() if /^misses/;
         return $ends->();
     }
 }

@@ -74,6 +74,7 @@ sub run {
         setsockopt $listener, SOL_SOCKET, SO_RCVBUF, 0 + $where if $where =~ /^\d\d/;
         listen $listener, 5 or die "listen: $!";
     }
+    $listener = Peer::datagrams($at) if $s->{datagrams};
     unlink "$room/trace";
     open my $out, '>', "$room/$_" for qw(out err peer);
     pipe my $reads, $stdin or die "pipe: $!";
@@ -144,6 +145,10 @@ sub plain {
         s/\b\d+ perl\b/N perl/g;
         s/(N perl)(, \1)+/$1/g; # the peers share their sockets
         s/ +/ /g;
+        s/, \d+ bytes$/, N bytes/gm if $s->{program} =~ /^12/; # the numbers in a snapshot
+        # How many messages the kernel's memory has room for may be one more or fewer.
+        s/^(recvfrom|lost): \d+ messages\K.*/ .../gm, s/^(recvfrom|lost): \K\d+/N/gm
+            if $s->{title} =~ /^13.* overfill/;
         if ($s->{program} eq '11-crowd') { # how many, how fast: a matter of time
             s/^(talked|rate|latency)\K: .*//gm;
             s/^(cost|memory): .*\n//gm;

@@ -1,7 +1,7 @@
 # Scenarios.pm: how to run a program, for tests/slow/faults.
 #
 # The endpoint AT is one of its own for each run, and PORT its port. With `listens` somebody listens
-# there before the program starts. `stdin` is what the program reads. `calls`, `errors`: those only;
+# there before the program starts, with `datagrams` $listener is a UDP socket there. `stdin` is what the program reads. `calls`, `errors`: those only;
 # `varies`: it does not make the same calls each time; `tenth`: of those the tenth one is tried in
 # place of the last one, `first`: of those only the first one,
 # with one error for each rule; `bytes`: the calls that `short` shortens, all
@@ -85,6 +85,66 @@ sub serve { # a server for 11-crowd: it gives what it gets, and takes its time f
         }
     }
 }
+sub browsers { # three clients of a web server; the last answer of each is the last one there
+    my %s;
+    my $try = sub { my ($name, $do) = @_; eval { $do->(); 1 } or ($s{$name} = undef) };
+    my $ask = "GET /page.css HTTP/1.1\r\nHost: $at\r\n";
+    for my $name (qw(one two three)) {
+        $try->($name, sub { $s{$name} = arrive(); put($s{$name}, "$ask\r\n");
+            get($s{$name}, 15) eq 'HTTP/1.1 200 OK' or die });
+    }
+    for my $name (qw(one two three)) {
+        my $s = $s{$name} or next;
+        $try->($name, sub { put($s, "${ask}Connection: close\r\n\r\n"); my $all = get($s);
+            close $s; $all =~ /^Connection: close/m or die });
+    }
+    print defined $s{$_} ? "served\n" : "lost\n" for qw(one two three);
+    said('^close: ', 3);
+    kill TERM => $program;
+}
+
+sub watch { # one looks at the sockets, and one watches them
+    my $once = arrive();
+    my $ask = "HTTP/1.1\r\nHost: $at\r\n\r\n";
+    eval { put($once, "GET /snapshot $ask"); get($once, 13) =~ m{^HTTP/1.1 (200|503) } or die };
+    my $watcher = arrive();
+    eval { put($watcher, "GET /events?all $ask"); get($watcher, 15) eq 'HTTP/1.1 200 OK' or die };
+    said('^request: .*events');
+    my $got = '';
+    eval { while ($got !~ /\]\}\n\n/) { (ready($watcher, 0, 1))[0] or last; sysread $watcher, $got, 65536, length $got or last } };
+    kill TERM => $program;
+    until_it_ends(); # and keeps the connections until then
+}
+
+sub tell { # a sender for the receiver of 13: three messages, each when the one before has come
+    my ($s, $to) = Peer::unbound($at, Socket::SOCK_DGRAM);
+    said('^bind: ');
+    for my $n (1 .. 3) {
+        defined send $s, "message $n", 0, $to or die "send: $!\n";
+        said('^recvfrom: ', $n);
+        until (said('^13-datagrams: sendto', 1, 0)) { # or an answer
+            waits();
+            (ready($s, 0, 0.01))[0] or next;
+            recv $s, my $got, 100, 0;
+            last;
+        }
+    }
+    kill TERM => $program;
+}
+
+sub converse { # answers what the sender of 13 says: two messages, if they come
+    my $answers = 0;
+    for my $n (1 .. 2) {
+        syswrite $stdin, "message $n\n";
+        said('^(13-datagrams: )?sendto', $n); # by now it is here
+        (ready($listener, 0, 0))[0] or next;
+        my $from = recv $listener, my $got, 100, 0;
+        send $listener, "you said: $got", 0, $from;
+        said('^recvfrom: ', ++$answers);
+    }
+    close $stdin;
+}
+
 my $messages = '^(recvfrom|sendto|epoll_)';
 my $servers = '^(ioctl|readlink|getdents)|/proc'; # what 11-crowd asks of all processes
 
@@ -187,6 +247,22 @@ our %scenarios = (
         full => {args => ['AT'], peer => \&three, library => 'full', calls => '_MOD'},
         quiet => {args => ['--quiet', '--share-port', '[::1]:PORT'], at => '[::1]:PORT',
             peer => sub { three('quiet') }},
+    },
+    '12-picture' => {
+        three => {varies => 1, args => ['AT'], peer => \&browsers},
+        six => {args => ['[::1]:PORT'], at => '[::1]:PORT', peer => \&browsers, calls => '^(socket|bind|accept|getsockname)'},
+        pieces => {args => ['AT'], peer => \&browsers, library => 'send', calls => '^sendto'},
+        watch => {varies => 1, first => '.', bytes => '', args => ['AT'], peer => \&watch,
+            calls => '/proc|^getdents|^readlink|^clock|^m'},
+    },
+    '13-datagrams' => { # (a datagram is sent and received as a whole)
+        receiver => {bytes => 'write', args => ['--receiver', 'AT'], peer => \&tell},
+        six => {bytes => 'write', args => ['--receiver', '--room', 4, '[::1]:PORT'], at => '[::1]:PORT',
+            peer => \&tell},
+        sender => {bytes => 'write', args => ['--broadcast', 'AT'], datagrams => 1, peer => \&converse},
+        connected => {bytes => 'write', args => ['--connect', 'AT'], datagrams => 1,
+            peer => \&converse},
+        overfill => {varies => 1, bytes => 'write', args => ['--overfill', 'AT'], stdin => "\n"},
     },
 );
 

@@ -62,8 +62,10 @@ int connect(int fd, const struct sockaddr *a, socklen_t n)
         errno = EADDRNOTAVAIL; /* no ephemeral port is left */
         return -1;
     }
-    int result = REAL(connect)(fd, a, n);
-    if (strstr(fault(), "connect") == 0 || a->sa_family == AF_UNIX ||
+    int result = REAL(connect)(fd, a, n), type = 0; /* (for datagrams it has nothing to wait for) */
+    socklen_t length = sizeof type;
+    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length);
+    if (strstr(fault(), "connect") == 0 || a->sa_family == AF_UNIX || type != SOCK_STREAM ||
         (result < 0 && errno != EINPROGRESS))
         return result;
     reached();

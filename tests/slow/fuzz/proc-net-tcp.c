@@ -101,6 +101,8 @@ static void try_row(const uint8_t *data, size_t size)
     int fixed = put_line(&row, &peer, line, sizeof line);
     must(parse_socket_row(line, &read), "every row is read", line);
     must(same_row(&row, &read), "every row is read as what it is", line);
+    must(parse_udp_row(line, &read) && same_row(&row, &read) && read.dropped == 20,
+         "as one of udp, with one field more", line);
 
     char *place = line + 5 + any.place % (fixed - 5), spoilt = *place;
     *place = spoilt == '0' ? 'g' : spoilt == 'A' ? 'a' : '-';
