@@ -26,7 +26,7 @@
 enum {
     MESSAGE = 64,  /* bytes */
     AT_ONCE = 100, /* clients that connect at the same time: fewer than a server's backlog */
-    PATIENCE = 20, /* seconds: after that time without any answer we give up */
+    PATIENCE = 60, /* seconds: after that time without any answer we give up */
 };
 
 /* One client. */
