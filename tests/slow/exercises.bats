@@ -276,7 +276,7 @@ C
     saw watch ': exercise 06 is done'
 }
 
-@test "a hunt: what goes wrong is told, and that it is mended" {
+@test "a hunt: it says what goes wrong, and that the mistake is fixed" {
     local lesson=lessons/09-buffers
     mkdir "$course/$lesson"
     cp "$lesson/README.md" "$lesson/hunt.c" "$course/$lesson"
