@@ -21,6 +21,12 @@ serves() {
     REPLY=$(sed -n 's/^at //p' "$log/$1")
 }
 
+# switches PID   sets REPLY to how often it has gone to sleep: a busy loop never does. (04 --watch looks
+# again ten times a second, and where the kernel's table is large, a look takes long.)
+switches() {
+    REPLY=$(sed -n 's/^voluntary_ctxt_switches:\t//p' "/proc/$1/status")
+}
+
 # they_wait   each of them takes less than a twentieth of the time for which we watch.
 they_wait() {
     quickly watch
@@ -112,7 +118,7 @@ setup() {
         waiting[$program]=$pid
     done
     start watch bin/04-ports-in-use --watch
-    waiting[04 --watch]=$pid
+    watch=$pid
     start server bin/07-accept-many 127.0.0.1:0
     endpoint server
     kill -STOP "$pid"
@@ -122,7 +128,11 @@ setup() {
     for program in 02-bind 03-bind-twice 08-endpoints 10-states watch; do saw "$program" .; done
     saw 02-bind 'Enter'
     saw 08-endpoints 'Enter'
+    switches "$watch"
+    before=$REPLY
     they_wait
+    switches "$watch"
+    ((REPLY > before))
 }
 
 @test "12: a web server waits, with half a request, with answers that are read, or are not, or are the last" {
