@@ -46,7 +46,7 @@ is_wrong() {
     [[ $output == "played "*" differ"?("s") ]]
 }
 
-kinds="console, and what the block needs: ipv6 low-ports netem network strace lab curl fresh-port"
+kinds="console, and what the block needs: ipv6 low-ports netem network strace lab curl netstat fresh-port"
 
 # without_namespaces: the machine is one that allows none
 without_namespaces() {
