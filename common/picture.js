@@ -360,7 +360,7 @@ const EDGE = 8
 const RAIL = 28 // between a machine's outer wall and its cards: the lines from programs to their fds
 const CARD = 431 // an fd, any endpoint of IPv4 ("192.168.100.100:51234"), and the dot
 const GAP = 30 // between card and door: a listener's waves
-const DOOR = 90 // "51234"
+const DOOR = 104 // "51234", and some room at both sides
 const FD = 46
 const LINE = 31
 const [TWO_LINES, THREE_LINES] = [80, 99] // heights of cards
@@ -957,8 +957,8 @@ function drawPrograms(wing, marked) {
       { class: 'program', 'data-machine': clean(wing.machine.name), 'data-pids': pids.join(' ') },
       programs.length > 1 ? rect(x + 5, top + 4, width, height - 2, 'body behind', { rx: 7 }) : null,
       rect(x, top, width, height, 'body', { rx: 7 }),
-      text(x + 9, top + (wing.compact ? 26 : 29), 'name', fit(box.name, width - 18)),
-      wing.compact ? null : text(x + 9, top + 59, 'quiet', fit(box.second, width - 18)),
+      text(x + 9, top + (wing.compact ? 26 : 27), 'name', fit(box.name, width - 18)),
+      wing.compact ? null : text(x + 9, top + 56, 'quiet', fit(box.second, width - 18)),
       marked && programs.some((p) => p.key === marked) ? drawMark(x - 4, top - 4, width + 8, height + 8, true) : null
     )
   })
