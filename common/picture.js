@@ -937,7 +937,11 @@ function drawCard(layout, card, mark) {
     add(path([17, 24].map((r, i) => `M${dx + o * r} ${dy - 8 - 5 * i}q${o * 8} ${8 + 5 * i} 0 ${16 + 10 * i}`).join(''), 'wave'))
   } else if (all((t) => t.peer.port < 0)) add(el('circle', { cx: dx, cy: dy, r: 10, class: 'ring' }))
   else if (all((t) => CONNECTING.has(t.state))) add(el('circle', { cx: dx, cy: dy, r: 12, class: `ring connecting${color}` }))
-  else add(el('circle', { cx: dx, cy: dy, r: 13, class: `dot${color}` }), color && sign(dx, dy, card.color))
+  else {
+    // The frame of a mark does not cut the line.
+    if (mark && mark !== 'peer' && color) add(path(`M${dx} ${dy}h${-wing.side * 12}`, `stub${color}`))
+    add(el('circle', { cx: dx, cy: dy, r: 13, class: `dot${color}` }), color && sign(dx, dy, card.color))
+  }
   return group
 }
 
@@ -1137,7 +1141,7 @@ const variables = (theme) =>
     .join(';')
 
 const ofColor = (i) =>
-  `.picture .line.c${i},.picture .body.c${i},.picture .ring.c${i}{stroke:var(--c${i})}` +
+  `.picture .line.c${i},.picture .stub.c${i},.picture .body.c${i},.picture .ring.c${i}{stroke:var(--c${i})}` +
   `.picture .body.c${i}{stroke-width:4}` +
   `.picture .dot.c${i},.picture .fill.c${i},.picture .peer.c${i}{fill:var(--c${i})}`
 
@@ -1165,7 +1169,7 @@ export const CSS = `.picture{${variables('light')}}
 .picture .frame{fill:var(--frame);stroke:var(--door);stroke-width:3}
 .picture .opening{fill:var(--opening)}
 .picture .tie{fill:none;stroke:var(--ink);stroke-width:3.5;stroke-dasharray:2 7;stroke-linecap:round}
-.picture .line,.picture .under{fill:none;stroke-width:6}
+.picture .line,.picture .stub,.picture .under{fill:none;stroke-width:6}
 .picture .under{stroke:var(--page);stroke-width:11}
 .picture .wide{stroke-width:14}
 .picture .under.wide{stroke-width:19}

@@ -120,7 +120,7 @@ function panes(lines, show, lab, room) {
           }),
       ]
     })
-    return `<div class="panes${big ? ' big' : ''}" role="group" aria-label="terminals ${group.join(' and ')}" style="grid-template-columns:${columns}">${cells.join('\n')}</div>`
+    return `<div class="panes${big ? ' big' : ''}" role="group" aria-label="terminals ${group.join(' and ')}" style="grid-template-columns:${columns}">${cells.join('\n')}<div class="pane-foot" style="grid-row:${row + 2}"></div></div>`
   })
 }
 
