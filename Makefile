@@ -201,7 +201,7 @@ exercise-%: bin/%-exercise ## what works of your exercise: make exercise-06
 check-%: exercise-% ## the same, by its other name
 	@:
 
-hunt-%: all ## is the mistake in a lesson's hunt.c mended? make hunt-07
+hunt-%: all ## is the mistake in a lesson's hunt.c fixed? make hunt-07
 	@common/need $(check_tools)
 	@tests/exercises/check hunt-$* || [ $$? = 1 ]
 

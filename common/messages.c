@@ -212,7 +212,7 @@ static const char *what_to_try(const char *call, int error)
     if (is_bind && error == EACCES)
         return "a port that needs no privilege: bin/02-bind shows the lowest one";
     if ((is_bind || is_listen) && error == EADDRINUSE)
-        return "another port. What has this one? `ss -tanp` shows a program: end it.\n"
+        return "another port. Or look for this one in `ss -tanp`. A program: end it.\n"
                "  TIME-WAIT or FIN-WAIT-2: wait a minute. No program: it is another user's.\n"
                "  No line, or UNCONN: a program that has bound the port and does not listen.";
     if (is_bind && error == EADDRNOTAVAIL)

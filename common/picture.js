@@ -1,4 +1,4 @@
-// picture.js: draws what the kernel says about TCP sockets. One drawing for the live view of
+// picture.js: draws what the kernel says about sockets. One drawing for the live view of
 // lesson 12, for the deck and for the pages.
 //
 //   draw(snapshot, before, options) -> { svg, words, layout, tree, changes, marked }
@@ -73,12 +73,13 @@ const count = (n, one, many = `${one}s`) => `${n} ${n === 1 ? one : many}`
 // --- 2. The snapshot: checked, and its sockets joined to their other ends -------------------------
 
 const STATES =
-  'ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING ?'.split(' ')
+  'ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING ? UDP'.split(' ')
 const CONNECTING = new Set(['SYN_SENT', 'SYN_RECV'])
 // What its program has closed and the kernel still keeps.
-const isOver = (s) => !s.owners.length && !s.queued && s.state !== 'LISTEN' && !CONNECTING.has(s.state)
+const isOver = (s) => !s.udp && !s.owners.length && !s.queued && s.state !== 'LISTEN' && !CONNECTING.has(s.state)
 // Both buffers can hold bytes in these states; in the others there is no connection (any more).
-const HAS_BUFFERS = new Set(['ESTABLISHED', 'FIN_WAIT1', 'FIN_WAIT2', 'CLOSE_WAIT', 'LAST_ACK', 'CLOSING'])
+// (UDP is no state: a socket for datagrams is as it is, with a fixed peer or without.)
+const HAS_BUFFERS = new Set(['UDP', 'ESTABLISHED', 'FIN_WAIT1', 'FIN_WAIT2', 'CLOSE_WAIT', 'LAST_ACK', 'CLOSING'])
 
 function need(isRight, path, what, value) {
   if (isRight) return
@@ -158,21 +159,22 @@ function readSocket(model, machine, s, owner, path, endpointOf) {
   // The names of fields are made only where they are needed: there may be 20,000 sockets.
   const check = (isRight, field, what) => isRight || need(false, `${path()}.${field}`, what, s[field])
   check(fd === null || isCount(fd), 'fd', 'a file descriptor or null')
-  check(STATES.includes(s.state), 'state', 'a state of TCP such as "ESTABLISHED"')
+  check(STATES.includes(s.state), 'state', 'a state of TCP such as "ESTABLISHED", or "UDP"')
   check(isCount(s.recv_q), 'recv_q', 'a number of bytes')
   check(isCount(s.send_q), 'send_q', 'a number of bytes')
   const local = endpointOf(s.local, () => `${path()}.local`)
   const peer = endpointOf(s.peer, () => `${path()}.peer`)
   const has = owner && fd !== null
-  // A connected socket is told from others by its two endpoints, and only by them.
-  const key = `${machine.name} ${local.text} ${peer.text}${peer.port < 0 ? ` ${owner ? owner.pid : '-'} ${fd}` : ''}`
+  // A connected socket is told from others by its protocol and its two endpoints, and only by them.
+  const udp = s.state === 'UDP'
+  const key = `${machine.name} ${udp ? 'UDP ' : ''}${local.text} ${peer.text}${peer.port < 0 ? ` ${owner ? owner.pid : '-'} ${fd}` : ''}`
   const same = model.byKey.get(key)
   if (same) {
     if (has) same.owners.push({ program: owner, fd })
     return
   }
   const made = {
-    key, machine, local, peer, state: s.state, recv: s.recv_q, send: s.send_q,
+    key, machine, local, peer, udp, state: s.state, recv: s.recv_q, send: s.send_q,
     recvMax: isCount(s.recv_max) ? s.recv_max : 0, sendMax: isCount(s.send_max) ? s.send_max : 0,
     owners: has ? [{ program: owner, fd }] : [],
     other: null, listener: null, queued: false, server: false, // join() finds these,
@@ -186,8 +188,10 @@ function readSocket(model, machine, s, owner, path, endpointOf) {
 function join(model) {
   const ends = new Map()
   const listeners = new Map()
+  joinDatagrams(model)
   const pair = (from, to) => from.id * 2 ** 26 + to.id
   for (const s of model.sockets) {
+    if (s.udp) continue
     if (s.peer.port >= 0) ends.set(pair(s.local, s.peer), s)
     else if (s.state === 'LISTEN') {
       const at = `${s.machine.name} ${isAny(s.local.host) ? '*' : s.local.host} ${s.local.port}`
@@ -203,6 +207,7 @@ function join(model) {
     return known.get(s.local)
   }
   for (const s of model.sockets) {
+    if (s.udp) continue
     if (s.peer.port < 0) {
       s.server = true
       continue
@@ -214,6 +219,18 @@ function join(model) {
     // Without a listener the lower port is the server's: ephemeral ports are high ones.
     const here = s.other ? s.other.machine === s.machine && !listenerFor(s.other) : s.local.host === s.peer.host
     s.server = !!s.listener || (here && s.local.port < s.peer.port)
+  }
+}
+
+// TCP's port 6666 and UDP's are two: neither has to do with the other. A UDP socket with a fixed peer
+// leads to the one at that endpoint, which need not know it; the others lead nowhere.
+function joinDatagrams(model) {
+  const all = model.sockets.filter((s) => s.udp)
+  for (const s of all) {
+    s.server = s.local.port < (s.peer.port < 0 ? 32768 : s.peer.port) // ephemeral ports are high ones
+    if (s.peer.port < 0) continue
+    const there = all.filter((t) => t !== s && (t.peer.port < 0 ? isAt(t, s) : t.local.id === s.peer.id && t.peer.id === s.local.id))
+    s.other = there.find((t) => t.peer.port >= 0) ?? there.find((t) => !isAny(t.local.host)) ?? there[0] ?? null
   }
 }
 
@@ -289,9 +306,15 @@ function socketChange(old, s, tell) {
   const [who, fd] = [programOf(s), fdOf(s)]
   const it = who ? `${who}, fd ${fd}` : arrow(s)
   const withFd = who ? `: fd ${fd}` : ''
+  if (s.udp && !(old && old.peer.text === s.peer.text && old.local.text === s.local.text)) {
+    const its = `${who ?? 'a program'} has a UDP socket, ${s.local.text}`
+    if (s.peer.port < 0) tell('bound', who, `${its}${withFd}`)
+    else tell('connected', who, `${its}, with the fixed peer ${s.peer.text}${withFd}`)
+  }
   const isNew = !old || CONNECTING.has(old.state) || old.peer.port < 0
   const connecting = CONNECTING.has(s.state)
-  if (old?.state !== s.state || (old.queued && !s.queued) || old.local.text !== s.local.text) {
+  if (s.udp) old ??= s
+  else if (old?.state !== s.state || (old.queued && !s.queued) || old.local.text !== s.local.text) {
     if (s.state === 'LISTEN') tell('listening', who, `${who ?? 'a program'} is listening on ${s.local.text}${withFd}`)
     else if (s.peer.port < 0 && s.local.port >= 0 && old?.local.text !== s.local.text) {
       tell('bound', who, `${who ?? 'a program'} has bound ${s.local.text}${withFd}`)
@@ -482,6 +505,8 @@ function grow(layout, cards, old, most) {
   }
 }
 
+const hasSameDoor = (a, b) => a.local.port === b.local.port && a.udp === b.udp
+
 // Gives each card of a wing a slot: the one it had, else a free one. What finds none is in the last
 // slot, as a card with their number.
 function fillSlots(layout, wing, cards, old) {
@@ -498,7 +523,7 @@ function fillSlots(layout, wing, cards, old) {
   // Servers are first, port by port, the listener before its connections.
   const rank = ({ sockets: [s] }) => {
     const port = s.server ? s.local.port : 1e5
-    return [port, s.state === 'LISTEN' ? 0 : 1, fdOf(s) ?? 1e9, s.key]
+    return [port, s.state === 'LISTEN' ? 0 : s.udp ? 2 : 1, fdOf(s) ?? 1e9, s.key]
   }
   const ranks = new Map(waiting.map((card) => [card, rank(card)]))
   waiting.sort((a, b) => {
@@ -517,7 +542,7 @@ function fillSlots(layout, wing, cards, old) {
     if (other?.wing === left && beside && slots[other.slot] === null) slot = other.slot
     // A socket is below the others of its port if there is room, so that they have one door. What
     // is no server's comes from below, where a server is at the top.
-    const last = slots.findLastIndex((c) => c && c.sockets[0].local.port === s.local.port && s.local.port >= 0)
+    const last = slots.findLastIndex((c) => c && hasSameDoor(c.sockets[0], s) && s.local.port >= 0)
     if (slot < 0 && last >= 0) slot = slots.indexOf(null, last + 1)
     if (slot < 0) slot = hasServer && !s.server ? slots.lastIndexOf(null) : slots.indexOf(null)
     if (slot < 0) rest.push(card)
@@ -623,7 +648,8 @@ function giveColors(layout, before) {
     const [s] = card.sockets
     if (s.peer.port < 0) continue
     const partner = card.many && s.other?.card
-    const ends = card.many ? [card.key, partner?.many ? partner.key : card.key] : [s.key, s.other?.key ?? s.key]
+    const other = s.other?.peer.port >= 0 ? s.other : s // (A UDP socket without a peer has no colour.)
+    const ends = card.many ? [card.key, partner?.many ? partner.key : card.key] : [s.key, other.key]
     let color = colors.get(ends[0]) ?? colors.get(ends[1])
     for (let next = 0; color === undefined; next++) if (!used.has(next)) color = next
     used.add(color)
@@ -714,11 +740,12 @@ function drawKernel(wing, wings) {
 function drawDoors(wing, cards) {
   const doors = []
   for (const card of cards.filter((c) => c.wing === wing).sort((a, b) => a.slot - b.slot)) {
-    const { port } = card.sockets[0].local
-    const same = card.sockets.every((s) => s.local.port === port)
+    const [first] = card.sockets
+    const { port } = first.local
+    const same = card.sockets.every((s) => hasSameDoor(s, first))
     if (same && port < 0) continue
     const last = doors.at(-1)
-    if (same && last?.port === port) last.cards.push(card)
+    if (same && last?.port === port && hasSameDoor(last.cards[0].sockets[0], first)) last.cards.push(card)
     else doors.push({ port: same ? port : 'ports', cards: [card] })
   }
   return doors.map(({ port, cards: behind }) => {
@@ -742,9 +769,10 @@ function drawLines(layout) {
   const drawn = new Set()
   const lanes = new Map() // how many lines have come to a card so far
   const outside = (wing) => (wing.side < 0 ? wing.door + DOOR : wing.door)
-  // Lines of a card with many sockets are side by side: none hides another.
+  // Lines of a card with many sockets, or with many senders of datagrams, are side by side: none hides
+  // another.
   const lane = (card) => {
-    if (!card.many) return card.lane
+    if (!card.many && !(card.sockets[0].udp && card.sockets[0].peer.port < 0)) return card.lane
     const n = lanes.get(card) ?? 0
     lanes.set(card, n + 1)
     return card.lane + [0, -8, 8, -15, 15][n % 5]
@@ -758,7 +786,7 @@ function drawLines(layout) {
       if (other === card) continue
       const k = other ? layout.cards.indexOf(other) : s.peer.port < 0 ? 998 : 999
       const pair = Math.min(i, k) * 1000 + Math.max(i, k) // one line from card to card
-      if (drawn.has(pair)) continue
+      if (drawn.has(pair) || (s.udp && s.peer.port >= 0 && !other)) continue
       drawn.add(pair)
       if (s.peer.port < 0) {
         const from = wing.dot + out * (s.state === 'LISTEN' ? 34 : 14)
@@ -794,6 +822,8 @@ function drawLines(layout) {
       const color = kind === 'line over' ? '' : colorClass(card.many && other && !other.many ? other.color : card.color)
       if (kind === 'line') parts.push(path(d, both ? 'under wide' : 'under'))
       const ends = card.many ? {} : { 'data-local': s.local.text, 'data-peer': s.peer.text }
+      // No connection: single datagrams.
+      if (s.udp) Object.assign(ends, { 'stroke-dasharray': '1 11', 'stroke-linecap': 'round' })
       parts.push(path(d, `${kind}${both ? ' wide' : ''}${color}`, ends))
     }
   })
@@ -826,7 +856,7 @@ function bar(x, y, width, label, n, max, color) {
   const full = n === 0 ? 0 : Math.min(1, max ? n / max : Math.log2(n + 1) / 22)
   const inside = fitNumber(label, n, width - 8)
   const parts = [rect(x, y, width, LINE - 3, 'bar', { rx: 3 })]
-  if (n) parts.push(rect(x + 1.5, y + 1.5, Math.max(4, Math.round((width - 3) * full)), LINE - 6, `fill${colorClass(color)}`))
+  if (n) parts.push(rect(x + 1.5, y + 1.5, Math.max(4, Math.round((width - 3) * full)), LINE - 6, `fill${colorClass(color) || ' quiet'}`))
   if (inside) parts.push(text(x + 5, y + 22, n ? 'number' : 'quiet', inside))
   return parts
 }
@@ -840,6 +870,7 @@ function fitNumber(label, n, width) {
 function status(s) {
   if (s.state === 'LISTEN') return s.recv ? `LISTEN, queue ${s.recv}` : 'LISTEN'
   if (s.queued && s.state === 'ESTABLISHED') return 'in queue'
+  if (s.udp) return s.state
   if (s.peer.port < 0) return s.local.port < 0 ? 'not bound' : 'bound'
   const same = s.state === 'ESTABLISHED' && (!s.other || s.other.state === 'ESTABLISHED')
   return same ? '' : s.state
@@ -931,7 +962,8 @@ function drawCard(layout, card, mark) {
   // The dot, towards the door.
   const [dx, dy] = [wing.dot, card.lane]
   const all = (is) => card.sockets.every(is)
-  if (all((t) => t.state === 'LISTEN')) {
+  if (all((t) => t.udp)) add(drawEnvelope(dx, dy, `ring${color}`))
+  else if (all((t) => t.state === 'LISTEN')) {
     const o = -wing.side
     add(el('circle', { cx: dx, cy: dy, r: 12, class: 'ring' }))
     add(path([17, 24].map((r, i) => `M${dx + o * r} ${dy - 8 - 5 * i}q${o * 8} ${8 + 5 * i} 0 ${16 + 10 * i}`).join(''), 'wave'))
@@ -944,6 +976,12 @@ function drawCard(layout, card, mark) {
   }
   return group
 }
+
+// A socket for datagrams: they are messages.
+const drawEnvelope = (x, y, className) => [
+  rect(x - 15, y - 11, 30, 22, className, { rx: 2 }),
+  path(`M${x - 14} ${y - 10}L${x} ${y + 3}L${x + 14} ${y - 10}`, className),
+]
 
 // What marks the one thing that has changed: a frame with a flag at its outer corner.
 function drawMark(x, y, width, height, atLeft) {
@@ -1008,7 +1046,8 @@ function drawGhost(layout, before, key) {
 
 function sentence(s) {
   const what =
-    s.state === 'LISTEN' ? `listening, ${count(s.recv, 'connection')} in the accept queue`
+    s.udp ? `for datagrams (UDP)${s.peer.port < 0 ? '' : ', with this peer alone'}`
+    : s.state === 'LISTEN' ? `listening, ${count(s.recv, 'connection')} in the accept queue`
     : s.queued ? `in the accept queue: connected, not accepted yet (${s.state})`
     : s.peer.port < 0 ? (s.local.port < 0 ? 'not bound' : 'bound')
     : CONNECTING.has(s.state) ? `being connected (${s.state})`
@@ -1066,7 +1105,7 @@ export function draw(snapshot, before = null, options = {}) {
   const { wings } = layout
   const id = clean(options.id || 'picture')
   const names = model.machines.slice(0, 6).map((m) => short(m.name))
-  const title = clean(options.title || `TCP sockets of ${names.join(', ') || 'an empty snapshot'}`)
+  const title = clean(options.title || `${model.sockets.some((s) => s.udp) ? 'TCP and UDP' : 'TCP'} sockets of ${names.join(', ') || 'an empty snapshot'}`)
   const words = inWords(layout, told)
   const doors = wings.map((wing) => drawDoors(wing, layout.cards))
   const lone = wings.length === 2 && wings[0].machine === wings[1].machine

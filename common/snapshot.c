@@ -224,7 +224,8 @@ static int read_machine(struct machine *machine, struct snapshot *snapshot)
     char folder[64] = "/proc/net";
     if (machine->pid != 0)
         snprintf(folder, sizeof folder, "/proc/%ld/net", machine->pid);
-    if (read_sockets(folder, &machine->sockets) < 0 &&
+    if ((read_sockets(folder, &machine->sockets) < 0 ||
+         add_udp_sockets(folder, &machine->sockets) < 0) &&
         (machine->pid == 0 || errno == ENOMEM || errno == EMFILE || errno == ENFILE)) {
         memcpy(snapshot->problem, machine->sockets.problem, sizeof snapshot->problem);
         return -1;
@@ -299,7 +300,7 @@ static bool is_of_the_course(const char *name)
     return isdigit((unsigned char)name[0]) && isdigit((unsigned char)name[1]) && name[2] == '-';
 }
 
-/* The tuples of connections, in the order of compare_sockets(). */
+/* The tuples of TCP connections, in the order of compare_sockets(). */
 struct tuples {
     struct socket_row *rows;
     size_t count;
@@ -337,7 +338,8 @@ static bool has_tuple(const struct tuples *tuples, const struct endpoint *local,
            bsearch(&tuple, tuples->rows, tuples->count, sizeof tuple, compare_sockets) != NULL;
 }
 
-/* The connections that are shown. Returns false when there is no memory. */
+/* The connections that are shown. (UDP has none: its port 6666 is another one than that of TCP.)
+ * Returns false when there is no memory. */
 static bool collect_tuples(const struct machines *machines, struct tuples *tuples)
 {
     size_t room = 1;
@@ -350,7 +352,7 @@ static bool collect_tuples(const struct machines *machines, struct tuples *tuple
         const struct machine *machine = &machines->all[i];
         for (size_t k = 0; k < machine->sockets.count; k++) {
             const struct socket_row *row = &machine->sockets.rows[k];
-            if (machine->is_shown[k] && row->peer.length > 0)
+            if (machine->is_shown[k] && !row->is_udp && row->peer.length > 0)
                 tuples->rows[tuples->count++] = tuple_of(&row->local, &row->peer);
         }
     }
@@ -384,8 +386,8 @@ static bool is_owned_by_the_course(const struct socket_owners *owners, unsigned 
     return owner != NULL;
 }
 
-/* Selects the sockets of the course's programs, those that no program has any more or yet, and
- * those at the other ends. Returns false when there is no memory. */
+/* Selects the sockets of the course's programs, and of TCP those that no program has any more or
+ * yet, and those at the other ends. Returns false when there is no memory. */
 static bool select_sockets(struct machines *machines)
 {
     for (int round = 0; round < 3; round++) {
@@ -399,9 +401,11 @@ static bool select_sockets(struct machines *machines)
                 bool nobody_has_it = row->inode == 0;
                 if (round == 0 && is_owned_by_the_course(&machines->owners, row->inode)) {
                     machine->is_shown[k] = true;
-                    if (row->state == TCP_LISTEN)
+                    if (!row->is_udp && row->state == TCP_LISTEN)
                         is_course_port[endpoint_port(&row->local)] = true;
                 }
+                if (row->is_udp)
+                    continue;
                 if (round == 1 && (nobody_has_it || row->state == TCP_SYN_SENT) &&
                     (has_course_port(row) || has_tuple(&shown_before, &row->local, &row->peer)))
                     machine->is_shown[k] = true;
@@ -466,8 +470,8 @@ static void put_socket(struct json *json, const struct entry *entry)
     if (entry->owner != NULL)
         put(json, "\"fd\":%d,", entry->owner->fd);
     put(json, "\"local\":\"%s\",\"peer\":\"%s\",\"state\":\"%s\",\"recv_q\":%u,\"send_q\":%u}",
-        endpoint_text(&row->local).s, endpoint_text(&row->peer).s, tcp_state_name(row->state),
-        row->recv_q, row->send_q);
+        endpoint_text(&row->local).s, endpoint_text(&row->peer).s,
+        row->is_udp ? "UDP" : tcp_state_name(row->state), row->recv_q, row->send_q);
 }
 
 struct addresses {

@@ -1,4 +1,4 @@
-/* snapshot.h - what the kernel says of all TCP sockets at one moment, as JSON: what picture.js
+/* snapshot.h - what the kernel says of all sockets at one moment, as JSON: what picture.js
  * draws (lesson 12). Linux only. */
 #ifndef SNAPSHOT_H
 #define SNAPSHOT_H
@@ -12,12 +12,12 @@ struct snapshot {
     char problem[PROBLEM_ROOM]; /* what failed, for die(): "open /proc/net/tcp" */
 };
 
-/* Looks at this machine, and at the PCs of common/lab in which a process runs that we may look at.
- * `all`: at each TCP socket. Otherwise at those of the course's programs (their names begin with
- * two digits and a hyphen), at the sockets connected to these, and at what the kernel keeps of them
- * when no program has them any more. Returns 0: free_snapshot() frees it. Or -1 with errno and
- * snapshot->problem, and nothing to be freed. errno is ENOMEM, or as read_sockets() and
- * read_socket_owners() set it. */
+/* Looks at the TCP and UDP sockets of this machine, and of the PCs of common/lab in which a process
+ * runs that we may look at. `all`: at each of them. Otherwise at those of the course's programs
+ * (their names begin with two digits and a hyphen), at the TCP sockets connected to these, and at
+ * what the kernel keeps of them when no program has them any more. The state of a UDP socket is
+ * "UDP". Returns 0: free_snapshot() frees it. Or -1 with errno and snapshot->problem, and nothing
+ * to be freed. errno is ENOMEM, or as read_sockets() and read_socket_owners() set it. */
 int take_snapshot(bool all, struct snapshot *snapshot);
 void free_snapshot(struct snapshot *snapshot);
 

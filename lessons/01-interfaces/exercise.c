@@ -4,7 +4,7 @@
  * Check:     make exercise-01         The task and three hints: README.md, under Make.
  *
  * getifaddrs() is not POSIX, but Linux, the BSDs and macOS all have it. */
-#define _DEFAULT_SOURCE /* the C library shows getifaddrs() only to those who ask for more */
+#define _DEFAULT_SOURCE /* for getifaddrs(), which is not in POSIX */
 #include "common.h"
 
 #include <arpa/inet.h>

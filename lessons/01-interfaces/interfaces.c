@@ -1,7 +1,7 @@
 /* 01-interfaces: which networks is this machine in, and what is its address in each?
  *
  * Run:       bin/01-interfaces
- * Look for:  an interface with several addresses, and one with none.
+ * Look for:  an interface with several addresses, and one without an address.
  *
  * getifaddrs() is not POSIX, but Linux, the BSDs and macOS all have it. On Linux its list
  * has every interface, even one without an address. */
@@ -101,7 +101,7 @@ static const unsigned char *bytes_of(int family, const struct sockaddr *address,
 }
 
 /* The network's part of an address is where its mask has ones: 255.255.255.0 is /24. Not every
- * system writes the family into the mask; an address with no mask is a network of its own. */
+ * system writes the family into the mask; an address without a mask is a network of its own. */
 static int prefix_length(int family, const struct sockaddr *mask)
 {
     int count, ones = 0;

@@ -3,7 +3,7 @@
  * Run:       bin/02-bind 127.0.0.1:6666      and then, for example, with 127.0.0.1:0
  * Look for:  the two bytes of the port, and the port that you get for 0.
  *
- * The two limits that it reads from /proc are Linux alone. Elsewhere it says so. */
+ * The two limits that it reads from /proc exist only on Linux. Elsewhere it says so. */
 #include "common.h"
 
 #include <arpa/inet.h>
@@ -23,9 +23,9 @@ int main(int argc, char **argv)
     char *host = split_endpoint(where != NULL ? where : DEFAULT_ENDPOINT, &port);
     catch_stop_signals();
 
-    /* 1. The address, as the kernel wants it: a struct with the address and the port in it, both
-     *    in network byte order, the biggest byte first. Most machines store a number the other way
-     *    round; htons() ("host to network, short") turns it. Forget it, and 6666 becomes 2586. */
+    /* 1. The endpoint, as the kernel wants it: a struct with the address and the port in it, both
+     *    in network byte order, the high byte first. Most machines store the low byte first:
+     *    htons() ("host to network, short") swaps the bytes. Without it, 6666 becomes 2586. */
     struct endpoint at = {.length = 0};
     struct text what = quoted(host, strlen(host));
     char *scope = strchr(host, '%'); /* fe80::1%eth0: a link-local address and its interface */

@@ -236,7 +236,7 @@ static void serve_one_client(const struct endpoint *at, int flags, bool server_c
 
 static void print_restarts(void)
 {
-    say("A server starts again after a client; each on a port of its own.\n\n");
+    say("A server is started again after it has served a client, on a port of its own.\n\n");
     say("%-29s  %-12s %-12s  %-10s %s\n", "closed first, so in TIME_WAIT", "old server",
         "new server", "its bind", "its listen");
     for (size_t r = 0; r < sizeof restarts / sizeof restarts[0]; r++) {

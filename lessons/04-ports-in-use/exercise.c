@@ -26,11 +26,11 @@ int main(int argc, char **argv)
         "PORT");
     long port = operand != NULL ? parse_number(operand, "port", 1, 65535) : 6666;
 
-    /* --- your code, too: this is the table of IPv4 sockets alone --- */
+    /* --- your code here as well: this is only the table of IPv4 sockets --- */
     int found = say_listeners("/proc/net/tcp", port);
     /* --- to here --- */
     if (found == 0) {
-        fprintf(stderr, "04-exercise: nobody listens on port %ld\n", port);
+        fprintf(stderr, "04-exercise: no program listens on port %ld\n", port);
         return 1;
     }
     return 0;
@@ -49,7 +49,7 @@ static bool is_listener(const char *line, long port, unsigned long *inode)
     /* --- to here --- */
 }
 
-/* Says the owners of all listeners on that port in a table. Returns how many listeners there are.
+/* Prints the owners of all listeners on that port in a table. Returns how many listeners there are.
  */
 static int say_listeners(const char *table, long port)
 {
@@ -71,8 +71,8 @@ static int say_listeners(const char *table, long port)
     return found;
 }
 
-/* Says which programs have the socket with this inode, a line for each; "-" where that is not to be
- * known. As in read_process(), common/proc_net.c. */
+/* Prints the programs that have the socket with this inode, one per line; "-" if it finds none. It
+ * works as read_process() does in common/proc_net.c. */
 static void say_owners(unsigned long inode)
 {
     char wanted[64], path[64], target[64], name[64];

@@ -1,7 +1,7 @@
 /* 04-ports-in-use: which program has which port?
  *
  * Run:       bin/04-ports-in-use             the sockets of this machine
- *            bin/04-ports-in-use 6666        those with port 6666 at one end
+ *            bin/04-ports-in-use 6666        those with port 6666 on either side
  *            bin/04-ports-in-use --watch     in a terminal beside lessons 05 to 10
  * Look for:  the state of each socket, and the program that has it.
  *

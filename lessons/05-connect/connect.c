@@ -67,7 +67,7 @@ int main(int argc, char **argv)
             say("getaddrinfo: %s is %s\n", quoted(host, strlen(host)).s, endpoint_text(&peer).s);
     }
 
-    /* 2. Try them in turn. That the first address fails says nothing about the second. */
+    /* 2. Try them in turn. If the first address fails, the second one may still work. */
     int fd = -1;
     for (struct addrinfo *a = list; a != NULL; a = a->ai_next) {
         struct endpoint peer = endpoint_of(a);

@@ -4,7 +4,7 @@
  *            bin/05-exercise          in a second one
  * Check:     make exercise-05         The task and three hints: README.md, under Make.
  *
- * It asks its own machine, and no other: a stranger's machine you ask only with permission. */
+ * It asks only its own machine. For any other machine you need its owner's permission. */
 #include "common.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* 06-exercise: a server that sends the time of day to whoever connects.
+/* 06-exercise: a server that sends the time of day to each client.
  *
  * Run:       bin/06-exercise          in one terminal
  *            bin/05-connect           in a second one, several times
@@ -29,7 +29,7 @@ int main(int argc, char **argv)
         argc, argv, "Sends the time of day to each client, and closes the connection.", NULL,
         "HOST:PORT"));
     catch_stop_signals(); /* from now on ^C ends wait_for(), and not the program */
-    log_waits = false;    /* a server does not wait until somebody reads what it prints */
+    log_waits = false;    /* a server goes on, even if nobody reads what it prints */
 
     /* --- your code: a listener at this endpoint; then, until ^C, client after client. (Wait for
      * each with wait_for(listener, POLLIN): it returns false after ^C.) --- */

@@ -120,7 +120,7 @@ static void run(const char *where)
 }
 
 /* Watches the listener, or, when the server is out of descriptors, ignores it: it would be ready
- * all the time, accept() would fail, and the server would keep a core busy with nothing. */
+ * all the time, accept() would fail, and the server would keep a core busy for nothing. */
 static void watch_listener(bool on)
 {
     server.out_of_descriptors = !on;

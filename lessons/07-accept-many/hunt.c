@@ -54,8 +54,8 @@ int main(int argc, char **argv)
             die("poll");
         if (ready < 0)
             continue;
-        /* From the last one on: the place of a client that leaves goes to the last one, which has
-         * been served by then. */
+        /* Backwards: when a client leaves, the last one moves to its place, and that one has been
+         * served by then. */
         for (size_t i = count - 1; i > 0; i--)
             if (polled[i].revents != 0)
                 serve(i);
@@ -71,7 +71,8 @@ static void accept_client(void)
 {
     int fd = accept(polled[0].fd, NULL, NULL);
     if (fd < 0) {
-        /* Out of descriptors, it stays pending: ignore the listener until another one leaves. */
+        /* Out of descriptors, the client stays pending: ignore the listener until another one
+         * leaves. */
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
             polled[0].events = 0;
         return;

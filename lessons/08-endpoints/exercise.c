@@ -1,4 +1,4 @@
-/* 08-exercise: each connection has two ends. How does the other end see it, and is it here, too?
+/* 08-exercise: each connection has two ends. How does the other end see it, and is it in the list?
  *
  * Run:       ss -Htn | awk '{ print $4, $5 }' | bin/08-exercise
  * Check:     make exercise-08         The task and three hints: README.md, under Make.
@@ -23,10 +23,11 @@ static void say_other_end(const struct tuple *tuple);
 
 int main(int argc, char **argv)
 {
-    read_arguments(argc, argv,
-                   "Reads lines of two endpoints, LOCAL PEER, and prints each tuple as the other\n"
-                   "end has it; with \"here\" if that is in the list, too, or \"elsewhere\".",
-                   NULL, NULL);
+    read_arguments(
+        argc, argv,
+        "Reads lines of two endpoints, LOCAL PEER, and prints each tuple as the other\n"
+        "end has it; with \"here\" if that end is in the list as well, or \"elsewhere\".",
+        NULL, NULL);
     read_tuples();
     for (size_t i = 0; i < count; i++)
         say_other_end(&tuples[i]);
@@ -34,7 +35,7 @@ int main(int argc, char **argv)
     return 0;
 }
 
-/* Prints the tuple as the other end has it, and "here" where the list has that end, too. */
+/* Prints the tuple as the other end has it, and "here" if the list has that end as well. */
 static void say_other_end(const struct tuple *tuple)
 {
     /* --- your code: instead of this line, which prints the tuple as it came --- */
@@ -42,7 +43,7 @@ static void say_other_end(const struct tuple *tuple)
     /* --- to here --- */
 }
 
-/* Reads all lines of stdin into tuples[0..count-1]. A line that is no tuple ends the program. */
+/* Reads all lines of stdin into tuples[0..count-1]. A line that is not a tuple ends the program. */
 static void read_tuples(void)
 {
     char line[512], local[128], peer[128];

@@ -46,7 +46,7 @@ int main(int argc, char **argv)
 /* ---- The two buffers ---- */
 
 /* Asks for a buffer of that size (SO_SNDBUF: the send buffer, SO_RCVBUF: the receive buffer), and
- * says what the kernel made of it. It doubles the number, for it needs room for its own notes. */
+ * says what the kernel made of it. It doubles the number: it needs room for its own data. */
 static int set_buffer(int fd, int option, int size)
 {
     int got = 0;

@@ -19,8 +19,8 @@ enum outcome {
     MESSAGE,  /* a message, of `length` bytes */
     FINISHED, /* the peer has finished, and no message is incomplete */
     CUT_OFF,  /* the peer has finished within a message */
-    FAILED,   /* receiving has failed, a reset for example: errno tells */
-    TOO_LONG, /* what comes next says that it is longer than MOST */
+    FAILED,   /* receiving has failed, a reset for example: see errno */
+    TOO_LONG, /* the length says that the message is longer than MOST */
 };
 
 static bool send_message(int fd, const char *message, size_t length);
@@ -31,10 +31,11 @@ static void sender(const struct endpoint *at);
 int main(int argc, char **argv)
 {
     struct command_option options[] = {{.name = "--receive"}, {.name = NULL}};
-    struct endpoint at = parse_endpoint(read_arguments(
-        argc, argv,
-        "Sends each line that it reads as a message.\n--receive: the other end, shows messages.",
-        options, "HOST:PORT"));
+    struct endpoint at =
+        parse_endpoint(read_arguments(argc, argv,
+                                      "Sends each line that it reads as a message.\n--receive: "
+                                      "receives messages, and shows them.",
+                                      options, "HOST:PORT"));
     if (options[0].given)
         receiver(&at);
     else
@@ -43,7 +44,7 @@ int main(int argc, char **argv)
 }
 
 /* Sends the length, 4 bytes in network byte order, and then the message. Returns false, with errno,
- * where that fails. */
+ * if that fails. */
 static bool send_message(int fd, const char *message, size_t length)
 {
     /* --- your code --- */
@@ -51,8 +52,8 @@ static bool send_message(int fd, const char *message, size_t length)
     /* --- to here --- */
 }
 
-/* Receives one message into room[0..MOST-1], however it has been cut up on its way, and puts its
- * length into *length. What comes after it is left for the next call. */
+/* Receives one message into room[0..MOST-1], however many pieces it comes in, and puts its
+ * length into *length. What comes after it stays in the receive buffer, for the next call. */
 static enum outcome receive_message(int fd, char room[MOST], size_t *length)
 {
     /* --- your code --- */
@@ -100,14 +101,14 @@ static void sender(const struct endpoint *at)
     int size = 16384, fd = socket(at->sa.sa_family, SOCK_STREAM, 0);
     if (fd < 0)
         die("socket");
-    /* A small output buffer: a long message does not fit into it, and send() has to wait. */
+    /* A small send buffer: a long message does not fit into it, and send() has to wait. */
     if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) < 0)
         die("setsockopt SO_SNDBUF of fd %d", fd);
     if (connect(fd, &at->sa, at->length) < 0)
         die("connect %s", endpoint_text(at).s);
     while ((n = getline(&line, &room, stdin)) >= 0 && !ferror(stdin)) {
         if (n > 0 && line[n - 1] == '\n')
-            n--; /* the newline is no part of the message */
+            n--; /* the newline is not part of the message */
         if (n > MOST) {
             fprintf(stderr, "09-exercise: a line of %zd bytes is too long a message\n", n);
             exit(1);

@@ -1,4 +1,4 @@
-/* 09-hunt: each line that a client sends is a message. With one mistake: some messages come in two.
+/* 09-hunt: each line that a client sends is a message. With one mistake: some messages come as two.
  *
  * Run:       bin/09-hunt              in one terminal; the page shows the clients
  * Check:     make hunt-09             The task and three hints: README.md, under Hunt.
@@ -43,7 +43,7 @@ static void receive_messages(int fd)
     char buf[8192];
     ssize_t n = 0;
     while (wait_for(fd, POLLIN) && (n = recv(fd, buf, sizeof buf, 0)) > 0) {
-        /* It may be several lines. */
+        /* There may be several lines. */
         char *next = buf, *end = buf + n;
         while (next < end) {
             char *newline = memchr(next, '\n', (size_t)(end - next));

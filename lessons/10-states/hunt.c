@@ -1,4 +1,5 @@
-/* 10-hunt: a server with a process for each client. With one mistake: its clients see no end.
+/* 10-hunt: a server with a process for each client. With one mistake: its clients never get the
+ * end.
  *
  * Run:       bin/10-hunt              in one terminal; the page shows the clients
  * Check:     make hunt-10             The task and three hints: README.md, under Hunt.
@@ -18,10 +19,10 @@ static void serve(int fd);
 int main(int argc, char **argv)
 {
     struct endpoint at = parse_endpoint(read_arguments(
-        argc, argv, "Counts what each client sends, and tells it. With one mistake: make hunt-10.",
+        argc, argv, "Counts what each client sends, and answers. With one mistake: make hunt-10.",
         NULL, "HOST:PORT"));
     catch_stop_signals();
-    signal(SIGCHLD, SIG_IGN); /* when a child ends, nobody asks for its exit status */
+    signal(SIGCHLD, SIG_IGN); /* the kernel removes a child that has ended */
     int listener = open_listener(&at, SOMAXCONN);
     at = local_endpoint(listener);
     say("listen: fd %d is %s, waiting for clients\n", listener, endpoint_text(&at).s);

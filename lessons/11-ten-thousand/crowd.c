@@ -8,7 +8,7 @@
  * the server. All clients are sockets of this one process. Each has at most one message on its way:
  * it sends the message, waits for the answer, compares every byte, and sends the next one. No two
  * messages are alike, so an answer that was meant for another client is noticed.
- * epoll, /proc and IP_BIND_ADDRESS_NO_PORT exist on Linux alone. */
+ * epoll, /proc and IP_BIND_ADDRESS_NO_PORT exist only on Linux. */
 #define _GNU_SOURCE /* for IP_BIND_ADDRESS_NO_PORT and epoll_pwait() */
 #include "common.h"
 

@@ -4,7 +4,7 @@
  *            bin/11-crowd --clients 10000 --active 50           in another
  * Look for:  the same with bin/07-accept-many in its place. `make bench` draws the difference.
  *
- * This is the server of lesson 07, with epoll in place of poll(). epoll is Linux alone. */
+ * This is the server of lesson 07, with epoll in place of poll(). epoll exists only on Linux. */
 #include "common.h"
 
 #include <errno.h>
@@ -137,7 +137,7 @@ static void run(const char *where)
 }
 
 /* Watches the listener, or, when the server is out of descriptors, ignores it: it would be ready
- * all the time, accept() would fail, and the server would keep a core busy with nothing. */
+ * all the time, accept() would fail, and the server would keep a core busy for nothing. */
 static void watch_listener(bool on)
 {
     server.out_of_descriptors = !on;

@@ -159,7 +159,7 @@ let latest = '' // the machines of the latest snapshot, as JSON
 // change with every snapshot that is sent. So is a machine that has nothing else, if there are others.
 function withoutOurs(machines) {
   const port = `:${location.port || 80}`
-  const others = (list) => list.filter((s) => !s.local.endsWith(port) && !s.peer.endsWith(port))
+  const others = (list) => list.filter((s) => s.state === 'UDP' || (!s.local.endsWith(port) && !s.peer.endsWith(port)))
   const rest = machines.map((machine) => {
     const programs = machine.programs.map((program) => ({ ...program, sockets: others(program.sockets) }))
     return { ...machine, programs: programs.filter((program) => program.sockets.length), orphans: others(machine.orphans) }

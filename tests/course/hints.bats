@@ -23,7 +23,7 @@ hinted() {
     run ! grep -E '.{81}' <<<"$hint"
 }
 
-in_use="  try: another port. What has this one? \`ss -tanp\` shows a program: end it.
+in_use="  try: another port. Or look for this one in \`ss -tanp\`. A program: end it.
   TIME-WAIT or FIN-WAIT-2: wait a minute. No program: it is another user's.
   No line, or UNCONN: a program that has bound the port and does not listen."
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # What the PCs of common/lab show. All tests share one lab. How it comes up and goes, and what it says
 # where there can be none: tests/slow/lab.bats.
-# shellcheck disable=SC2016 # $ is for shells on the PCs
+# shellcheck disable=SC2016,SC2030,SC2031 # $ is for shells on the PCs; each test is a subshell
 
 load ../lib/helpers
 

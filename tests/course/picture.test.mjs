@@ -9,7 +9,8 @@ import test from 'node:test'
 import { CSS, FONT_SIZE, PALETTE, clean, difference, draw, textWidth, toNodes } from '../../common/picture.js'
 
 const load = (name) => JSON.parse(readFileSync(new URL(`pictures/${name}.json`, import.meta.url)))
-const STORIES = ['one-machine', 'lab', 'ipv6']
+const CONNECTIONS = ['one-machine', 'lab', 'ipv6']
+const STORIES = [...CONNECTIONS, 'datagrams']
 const copy = (value) => JSON.parse(JSON.stringify(value))
 const socket = (fd, local, peer, state = 'ESTABLISHED', recv_q = 0, send_q = 0) => ({ fd, local, peer, state, recv_q, send_q })
 const machine = (name, programs, orphans = []) => ({ name, addresses: ['127.0.0.1'], programs, orphans })
@@ -163,7 +164,7 @@ test('what stays, stays in its place and keeps its colour, over a whole story', 
       for (const c of named(root, 'card')) {
         const a = c.attributes
         const { left, top } = frame(c)
-        put(`card ${a['data-machine']} ${a['data-local']} ${a['data-peer']}`, `${left} ${top}`)
+        put(`card ${a['data-machine']} ${a['data-state'] === 'UDP'} ${a['data-local']} ${a['data-peer']}`, `${left} ${top}`)
       }
       for (const p of named(root, 'program')) put(`program ${p.attributes['data-pids']}`, JSON.stringify(frame(p)))
       for (const d of named(root, 'machine')) put(`machine ${d.attributes.x} ${d.attributes.y}`, JSON.stringify(box(d)))
@@ -197,7 +198,7 @@ test('lines go through a door one beside the other, and each ends at both of its
       const root = parse(svg.trim())
       const ends = named(root, 'line').map((l) => l.attributes.d.match(/^M(\d+) (\d+)H/).slice(1).join(' '))
       assert.equal(new Set(ends).size, ends.length, 'two lines begin at one place')
-      const dots = named(root, 'card').flatMap((c) => c.children.filter((n) => n.name === 'circle').map((n) => `${n.attributes.cx} ${n.attributes.cy}`))
+      const dots = named(root, 'card').flatMap((c) => c.children.filter((n) => n.name === 'circle' || (n.name === 'rect' && has(n, 'ring'))).map(({ attributes: a }) => `${a.cx ?? Number(a.x) + 15} ${a.cy ?? Number(a.y) + 11}`))
       for (const end of ends) assert.ok(dots.includes(end))
     }
   }
@@ -214,7 +215,7 @@ test('a connection stays where it is when its listener is closed', () => {
 })
 
 test('the accept queue: dashed at its listener, without an fd; accept gives it one, in its place', () => {
-  for (const name of STORIES) {
+  for (const name of CONNECTIONS) {
     const frames = drawStory(name)
     const at = (title) => parse(frames.find((f) => f.title === title).svg.trim())
     const queued = named(at('connected, not accepted'), 'queued')
@@ -233,7 +234,7 @@ test('buffers: two bars in each connected socket; numbers once there is somethin
   for (const name of STORIES) {
     for (const { svg, title } of drawStory(name)) {
       for (const card of named(svg.trim(), 'card')) {
-        const connected = /ESTABLISHED|FIN_WAIT|CLOSE_WAIT/.test(card.attributes['data-state'])
+        const connected = /UDP|ESTABLISHED|FIN_WAIT|CLOSE_WAIT/.test(card.attributes['data-state'])
         assert.equal(card.children.filter((c) => has(c, 'bar')).length, connected ? 2 : 0, title)
         const filled = Number(card.attributes['data-recv-q'] > 0) + Number(card.attributes['data-send-q'] > 0)
         if (connected) assert.equal(card.children.filter((c) => has(c, 'fill')).length, filled)
@@ -253,7 +254,7 @@ test('buffers: two bars in each connected socket; numbers once there is somethin
 })
 
 test('states: both where the two ends differ, grey where no program has the socket', () => {
-  for (const name of STORIES) {
+  for (const name of CONNECTIONS) {
     const frames = drawStory(name)
     const at = (title) => named(frames.find((f) => f.title === title).svg.trim(), 'card')
     const states = (title) => at(title).map((c) => c.children.find((t) => has(t, 'state'))?.text ?? '').sort()
@@ -498,7 +499,7 @@ test('a wrong snapshot is refused, with the name of the field', () => {
     ['peer', '::1:6666', 'an endpoint such as "127.0.0.1:6666", or "none", and is "::1:6666"'],
     ['peer', 'a:65536', 'an endpoint such as "127.0.0.1:6666", or "none", and is "a:65536"'],
     ['peer', null, 'an endpoint such as "127.0.0.1:6666", or "none", and is null'],
-    ['state', 'ESTAB', 'a state of TCP such as "ESTABLISHED", and is "ESTAB"'],
+    ['state', 'ESTAB', 'a state of TCP such as "ESTABLISHED", or "UDP", and is "ESTAB"'],
     ['recv_q', -1, 'a number of bytes, and is -1'],
     ['send_q', undefined, 'a number of bytes, and is undefined'],
   ]
@@ -531,6 +532,65 @@ test('ends are joined: IPv4 in IPv6, wildcards, and 127.0.0.1 of one machine is 
   assert.ok(forked.words.some((line) => line.includes('fd 3 of x, fd 3 of x')))
 })
 
+test('UDP: its own symbol, its own door, and a line only to a peer that is shown', () => {
+  const story = drawStory('datagrams')
+  const at = (title) => story.find((one) => one.title === title)
+  const cards = (drawing, is = (a) => a['data-state'] === 'UDP') => named(drawing.svg.trim(), 'card').filter((card) => is(card.attributes))
+  for (const { svg } of story) {
+    for (const card of named(svg.trim(), 'card')) {
+      // An envelope; a circle, and waves, are signs of TCP.
+      const udp = card.attributes['data-state'] === 'UDP'
+      assert.equal(card.children.filter((c) => c.name === 'circle').length, udp ? 0 : 1)
+      if (udp) {
+        assert.deepEqual(card.children.filter((c) => has(c, 'ring')).map((c) => c.name), ['rect', 'path'])
+        assert.ok(card.children.every((c) => !has(c, 'wave') && !has(c, 'dot')))
+        assert.ok(card.children.some((c) => has(c, 'state') && c.text === 'UDP'))
+      }
+    }
+    assert.equal(named(svg.trim(), 'queue').length, 0)
+  }
+  const lines = (drawing) => named(drawing.svg.trim(), 'line').map(({ attributes: a }) => `${a['data-local']} ${a['data-peer']}${'stroke-dasharray' in a ? ' dotted' : ''}`)
+  assert.deepEqual(lines(at('a sender, which got its port with its first message')), [])
+  const fixed = cards(at('a sender with a fixed peer'), (a) => a['data-peer'] !== 'none').map(({ attributes: a }) => `${a['data-local']} ${a['data-peer']} dotted`)
+  assert.equal(fixed.length, 1)
+  assert.deepEqual(lines(at('a sender with a fixed peer')), fixed)
+  const full = cards(at('the receiver does not receive: messages are in its buffer'), (a) => a['data-recv-q'] > 0)
+  assert.ok(full.length === 1 && full[0].children.some((c) => c.text === `in ${full[0].attributes['data-recv-q']}`))
+  assert.deepEqual(lines(at('its client')).map((line) => line.endsWith('dotted')).sort(), [false, true])
+  // Both programs have a port 6666, and neither door is the other's.
+  const doors = named(at('its client').svg.trim(), 'door').filter((d) => d.attributes['data-port'] === '6666')
+  assert.equal(doors.length, 2)
+
+  // A TCP connection and a UDP socket with a fixed peer, with the same endpoints.
+  const udp = (fd, local, peer = 'none') => socket(fd, local, peer, 'UDP')
+  const [a, b] = ['127.0.0.1:6666', '127.0.0.1:51234']
+  const tcp = [program(1, 's', socket(3, a, 'none', 'LISTEN'), socket(4, a, b)), program(2, 'c', socket(3, b, a))]
+  const both = snapshot(machine('A', [...tcp, program(3, 'r', udp(3, a)), program(4, 'd', udp(3, b, a))]))
+  assert.equal(named(draw(both).svg.trim(), 'card').length, 5)
+  assert.deepEqual(lines(draw(both)).sort(), [`${b} ${a} dotted`, `${a} ${b}`])
+  assert.deepEqual(difference(snapshot(machine('A', tcp)), snapshot(machine('A', [...tcp, program(3, 'r', udp(3, a))]))), [
+    'A: r has started: pid 3', `A: r has a UDP socket, ${a}: fd 3`,
+  ])
+  assert.deepEqual(difference(snapshot(machine('A', [program(4, 'd', udp(3, '0.0.0.0:51234'))])), snapshot(machine('A', [program(4, 'd', udp(3, b, a))]))), [
+    `A: d has a UDP socket, ${b}, with the fixed peer ${a}: fd 3`,
+  ])
+  // TCP's listener is not where datagrams arrive, nor is a UDP socket where TCP connects.
+  assert.deepEqual(lines(draw(snapshot(machine('A', [program(1, 's', socket(3, a, 'none', 'LISTEN')), program(4, 'd', udp(3, b, a))])))), [])
+  assert.deepEqual(lines(draw(snapshot(machine('A', [program(3, 'r', udp(3, a))], [socket(null, b, a, 'TIME_WAIT')])))), ['127.0.0.1:51234 127.0.0.1:6666'])
+  // Two senders with one receiver, which another machine has: two lines, each in its own colour.
+  const lab = draw(snapshot(
+    { ...machine('A', [program(1, 'r', udp(3, '0.0.0.0:6666'))]), addresses: ['192.168.0.101'] },
+    machine('B', [program(2, 'd', udp(3, '192.168.0.102:51234', '192.168.0.101:6666'))]),
+    machine('C', [program(3, 'd', udp(3, '192.168.0.103:51240', '192.168.0.101:6666'))]),
+  ))
+  checkDrawing(lab.svg)
+  const two = named(lab.svg.trim(), 'line').map((l) => [l.attributes.class, l.attributes.d.split(' ').at(-1)])
+  assert.equal(new Set(two.map(([color]) => color)).size, 2)
+  assert.equal(new Set(two.map(([, end]) => end)).size, 2) // one beside the other
+  assert.ok(lab.words.includes('A: fd 3 of r: local 0.0.0.0:6666, peer none, for datagrams (UDP)'))
+  assert.ok(lab.words.includes('B: fd 3 of d: local 192.168.0.102:51234, peer 192.168.0.101:6666, for datagrams (UDP), with this peer alone'))
+})
+
 test('A is at the left; a fifth machine is counted', () => {
   const names = (list) => named(draw(snapshot(...list.map((n) => machine(n, [])))).svg.trim(), 'name').map((t) => t.text).filter((t) => t !== 'kernel')
   assert.deepEqual(names(['host', 'B', 'A']), ['A', 'host', 'B'])
@@ -544,7 +604,7 @@ test('any snapshot gives a sound drawing: two hundred that no kernel would make'
     return Math.floor((seed / 2 ** 31) * n)
   }
   const pick = (list) => list[below(list.length)]
-  const states = 'ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING ?'.split(' ')
+  const states = 'ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING ? UDP UDP'.split(' ')
   const at = () => (below(12) ? `${pick(['127.0.0.1', '192.168.0.101', '[::1]', '0.0.0.0', '[::]', '[fe80::1%lo]'])}:${pick([66, 6666, 7777, 51234, 51240, 40000])}` : 'none')
   const bytes = () => (below(3) ? 0 : pick([1, 6, 4096, 32768, 2626560, 2 ** 31]))
   const any = (fd) => {

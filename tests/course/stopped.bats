@@ -1,5 +1,6 @@
 # A program that ^Z has stopped keeps its sockets: what the pages of 02, 03 and 06 say about that. And
 # one that always has something to do can be ended all the same.
+# shellcheck disable=SC2016,SC2030,SC2031 # $ is for shells inside; each test is a subshell
 load ../lib/helpers
 load ../lib/peers
 

@@ -39,7 +39,7 @@ setup() { :; }
     agrees
 }
 
-@test "it prints every address of every interface, IPv6 too, one a line" {
+@test "it prints every address of every interface, IPv6 as well, one per line" {
     needs ipv6
     build "$(card eth0)" "$(card eth1)" \
         "addr add 192.168.0.101/24 dev eth0" "addr add 192.168.0.102/24 dev eth0" \
@@ -64,7 +64,7 @@ setup() { :; }
     agrees
 }
 
-@test "an interface without an address is no problem" {
+@test "it skips an interface that does not have an address" {
     build "$(card eth0)" "$(card eth1)" "addr add 192.168.0.101/24 dev eth1"
     # In the list of getifaddrs() a tunnel has no address at all, not even one of hardware. (Not
     # every machine lets us make one.)

@@ -15,7 +15,7 @@ held() {
     saw owner '^bound'
 }
 
-@test "a port that is free is the answer" {
+@test "it prints the given port if it is free" {
     try "127.0.0.1:$first"
     prints "127.0.0.1:$first"
     try 127.0.0.1:0 # any port: the kernel chooses one
@@ -23,7 +23,7 @@ held() {
         not_yet "for port 0, the port that the kernel has chosen" "$(in_lines "$output")"
 }
 
-@test "ports in use are passed over" {
+@test "it skips ports that are in use" {
     held "127.0.0.1:$first" "127.0.0.1:$((first + 1))" "127.0.0.1:$((first + 2))"
     try "127.0.0.1:$first"
     prints "127.0.0.1:$((first + 3))"
@@ -42,7 +42,7 @@ held() {
     prints 127.0.0.1:65535
 }
 
-@test "where even the last port, 65535, is in use, it says so" {
+@test "if even the last port, 65535, is in use, it says so" {
     held 127.0.0.1:65534 127.0.0.1:65535
     try 127.0.0.1:65534
     refuses "65534 and 65535 are in use" .
@@ -54,7 +54,7 @@ held() {
         'EADDRNOTAVAIL|Cannot assign requested address'
 }
 
-@test "40 ports in use are no problem for a program with 20 descriptors" {
+@test "it can skip 40 ports with only 20 descriptors" {
     ports=()
     for ((p = first; p < first + 40; p++)); do ports+=("127.0.0.1:$p"); done
     held "${ports[@]}"

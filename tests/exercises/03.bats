@@ -36,7 +36,7 @@ takes() {
         not_yet "nobody else can bind $at now" "another program could"
 }
 
-@test "a free port it takes at once" {
+@test "it takes a free port at once" {
     begin "$at"
     takes
     ! grep '^waiting' "$log/server" || not_yet "no word of waiting" "$(said)"
@@ -73,14 +73,14 @@ takes() {
     ! grep -q '^bind: ' "$log/server" || not_yet "no word of a port that it does not have" "$(said)"
 }
 
-@test "however often it tries, it collects no sockets" {
+@test "however often it tries, it does not use up its descriptors" {
     owned
     waits
     sleep 0.5 # five times a tenth of a second
     keeps 2 "1 socket open while it waits, or 2 for a moment"
 }
 
-@test "an address that is not this machine's is no reason to wait" {
+@test "it does not wait for an address that is not this machine's" {
     try "203.0.113.7:$port"
     refuses "203.0.113.7 is no address of this machine (EADDRNOTAVAIL)" \
         'EADDRNOTAVAIL|Cannot assign requested address'

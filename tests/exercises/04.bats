@@ -10,13 +10,13 @@ listener() {
     saw "listener-$1" '^listening'
 }
 
-@test "it tells the program that listens on the port" {
+@test "it prints the program that listens on the port" {
     listener "$at"
     try "$port"
     prints "$expected"
 }
 
-@test "it finds a listener at an IPv6 address, too" {
+@test "it finds a listener at an IPv6 address as well" {
     needs ipv6
     listener "[::1]:$port"
     try "$port"
@@ -36,15 +36,15 @@ listener() {
     guest server 'our $s = accepted($ARGV[0]); print "accepted\n"; cue()' "$at"
     saw server '^listening'
     guest client 'our $s = connected($ARGV[0]); print "connected\n"; cue()' "$at"
-    saw server '^accepted' # and from now on nobody listens there
+    saw server '^accepted' # and from now on no program listens there
     try "$port"
-    refuses "two ends of a connection, and no listener" 'nobody listens'
+    refuses "two ends of a connection, and no listener" 'no program listens'
     listener "127.0.0.2:$port"
     try "$port"
     prints "$expected"
 }
 
-@test "another port is another port, at either end of a connection" {
+@test "it does not print a listener on another port" {
     listener "127.0.0.1:$((port + 5))"
     line=$expected
     guest client 'our $s = connected($ARGV[0]); print name(getsockname $s), "\n"; cue()' \
@@ -52,15 +52,15 @@ listener() {
     saw client '^127'
     read -r local <"$log/client"
     try "${local##*:}"
-    refuses "port ${local##*:} is a client's: nobody listens there" 'nobody listens'
+    refuses "port ${local##*:} is a client's: no program listens there" 'no program listens'
     try "$((port + 5))"
     prints "$line"
 }
 
-@test "where nobody listens it says so, with exit status 1" {
+@test "if no program listens, it says so, with exit status 1" {
     listener "127.0.0.1:$((port + 5))"
     try "$port"
-    refuses "nobody listens on $port" 'nobody listens'
+    refuses "no program listens on $port" 'no program listens'
     try "$((port + 5))"
     prints "$expected"
 }

@@ -16,7 +16,7 @@ listening() {
     saw listener '^listening'
 }
 
-@test "it finds the ports with a listener, first and last too, no others" {
+@test "it finds the ports with a listener, even the first and the last" {
     listening 127.0.0.1:6659 127.0.0.1:6660 127.0.0.1:6664 127.0.0.1:6670 127.0.0.1:6671
     try
     prints 127.0.0.1:6660$'\n'127.0.0.1:6664$'\n'127.0.0.1:6670
@@ -35,7 +35,7 @@ listening() {
     prints 127.0.0.1:6663
 }
 
-@test "where both addresses have a listener, both are found" {
+@test "if both addresses have a listener, it finds both" {
     needs ipv6
     listening '[::1]:6668' 127.0.0.1:6668
     try
@@ -43,7 +43,7 @@ listening() {
     prints "$(sort <<<'[::1]:6668'$'\n'127.0.0.1:6668)"
 }
 
-@test "a program that has a port and does not listen is not found" {
+@test "it does not print a port that is bound and does not listen" {
     listening 127.0.0.1:6661
     guest owner 'our $s = owner("127.0.0.1:6666"); print "bound\n"; cue()'
     saw owner '^bound'

@@ -14,12 +14,12 @@ tells_time() {
     ((now >= -2 && now <= 10)) || not_yet "the time of day now, $(date '+%F %T')" "${BASH_REMATCH[1]}"
 }
 
-@test "a client that says nothing gets the time of day, and then the end" {
+@test "a client that sends nothing gets the time of day, and then the end" {
     serve
     tells_time
 }
 
-@test "it goes on: a second and a third client get the time, too" {
+@test "it goes on: a second and a third client get the time as well" {
     serve
     tells_time
     tells_time "the second client"
@@ -43,7 +43,7 @@ tells_time() {
     tells_time "a client at $at"
 }
 
-@test "a client that has gone before it is served is no reason to end" {
+@test "it goes on when a client leaves before it is served" {
     serve
     before=$(sockets_open)
     for how in 'vanish($s)' 'finish($s); vanish($s)'; do
@@ -57,14 +57,14 @@ tells_time() {
     keeps "$before" "the sockets of clients are closed: $before open, as before they came"
 }
 
-@test "a client that neither reads nor leaves does not hold up the next" {
+@test "a client that neither reads nor leaves does not block the next" {
     serve
     guest silent 'our $s = connected($ARGV[0]); print "in\n"; cue()' "$at"
     saw silent '^in'
     tells_time "the next client"
 }
 
-@test "ended and started again, it has its port at once" {
+@test "when it is started again, it gets its port at once" {
     serve
     tells_time
     ends_by_signal
@@ -77,7 +77,7 @@ tells_time() {
     ends_by_signal
 }
 
-@test "40 clients in turn are no problem where it has 20 descriptors" {
+@test "it serves 40 clients in turn with only 20 descriptors" {
     bounded=(bash -c 'ulimit -f 1024 -n 20; exec "$@"' -)
     serve
     ask 'for my $i (1 .. 40) { my $s = connected($ARGV[0]); my $heard = heard($s);

@@ -3,45 +3,45 @@
 load checks
 load chat
 
-@test "what one says, the two others hear; the one who said it does not" {
+@test "the two other clients get what one client sends; it gets nothing back itself" {
     all_others_hear
 }
 
-@test "bytes of any value go through: they are no string" {
+@test "bytes of any value get through: they are not a string" {
     bytes_of_any_value
 }
 
-@test "when one leaves, its socket is closed, and the others stay" {
+@test "when a client leaves, its socket is closed, and the others stay" {
     leaves
 }
 
-@test "when one vanishes (a reset), the chat goes on" {
+@test "when a client resets its connection, the chat goes on" {
     vanishes
 }
 
-@test "one who vanishes just when somebody speaks does not end the chat" {
+@test "a client that goes away just when another one sends does not end the chat" {
     vanishes_meanwhile
 }
 
-@test "one who does not read cannot stop the others" {
+@test "a client that does not read does not block the others" {
     silent
 }
 
-@test "a client that reads slowly gets what was said, with no bytes missing in the middle" {
+@test "a client that reads slowly gets all bytes up to some point, without a gap" {
     slow
 }
 
-@test "a client that comes and goes before it is let in stops nobody" {
+@test "a client that has gone before it is accepted does not stop the chat" {
     comes_and_goes
 }
 
-@test "it sleeps when nobody speaks" {
+@test "it sleeps while no client sends" {
     serve
     join anna ben
-    sleeps "it sleeps when nobody speaks"
+    sleeps "it sleeps while no client sends"
 }
 
-@test "one who comes just when another one leaves is let in, and stays" {
+@test "a client that connects just when another one leaves is accepted, and stays" {
     serve
     join anna ben
     pause # it learns of both at the same time
@@ -56,7 +56,7 @@ load chat
     hears carl '"hello\n"'
 }
 
-@test "999 are in the chat: one more is turned away, and the chat goes on" {
+@test "with 999 clients in the chat, one more is turned away, and the chat goes on" {
     (($(ulimit -Hn) >= 1100)) || skip "this system allows a program only $(ulimit -Hn) descriptors"
     ulimit -Sn 1100
     serve
@@ -71,8 +71,8 @@ load chat
     same $'turned away\nthe last one hears "hello"' "$(tail -n +2 "$log/crowd")" "one client more"
 }
 
-# few   it may have 20 descriptors; two clients are in the chat, and 30 more connect. As many are let
-# in as there are descriptors for: 20, without stdin, stdout, stderr, the listener, and what else the
+# few   it may have 20 descriptors; two clients are in the chat, and 30 more connect. It accepts as
+# many as it has descriptors for: 20, without stdin, stdout, stderr, the listener, and what else the
 # program was started with.
 few() {
     bounded=(bash -c 'ulimit -f 1024 -n 20; exec "$@"' -)
@@ -82,17 +82,17 @@ few() {
         close $all[$_] for 0 .. 19; print "20 have left\n"; cue(); put($all[29], "hello"); cue()' "$at"
     told others '^in' "30 more clients connect"
     full() { [[ -e /proc/$server/fd/19 ]] || ! is_running "$server"; }
-    eventually full >/dev/null || not_yet "each descriptor is used" "it has $(sockets_open) sockets open"
+    eventually full >/dev/null || not_yet "it accepts clients until it has no descriptor left" "it has $(sockets_open) sockets open"
 }
 
-@test "out of descriptors it sleeps, too" {
+@test "it sleeps even when it is out of descriptors" {
     few
-    sleeps "out of descriptors it sleeps, too"
+    sleeps "it sleeps even when it is out of descriptors"
     cue anna "hello"
     hears ben '"hello\n"'
 }
 
-@test "out of descriptors it does not end: who waits is let in when another one has left" {
+@test "when it is out of descriptors, new clients wait until another one leaves" {
     few
     cue others
     told others '^20' "20 of 30 clients leave"

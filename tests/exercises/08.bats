@@ -13,19 +13,19 @@ given() {
     try
 }
 
-@test "to the other end, the peer is local, and what was local is the peer" {
+@test "at the other end, the local endpoint and the peer's change places" {
     given "192.168.0.101:51234 192.168.0.102:443"
     prints "192.168.0.102:443 192.168.0.101:51234 elsewhere"
 }
 
-@test "where both ends are in the list, each of them is here" {
+@test "if both ends are in the list, both lines say here" {
     given "127.0.0.1:6666 127.0.0.1:51234" "192.168.0.101:51240 192.168.0.102:443" \
         "127.0.0.1:51234 127.0.0.1:6666"
     prints "$(printf '%s\n' "127.0.0.1:51234 127.0.0.1:6666 here" \
         "192.168.0.102:443 192.168.0.101:51240 elsewhere" "127.0.0.1:6666 127.0.0.1:51234 here")"
 }
 
-@test "a tuple is four parts: one that differs makes it another connection" {
+@test "a tuple has four values: if one of them differs, it is another connection" {
     given "127.0.0.1:6666 127.0.0.1:51234" "127.0.0.1:51234 127.0.0.1:6667" \
         "127.0.0.1:51235 127.0.0.1:6666" "127.0.0.2:51234 127.0.0.1:6666" \
         "127.0.0.1:51234 127.0.0.2:6666" "127.0.0.1:6666 127.0.0.1:51236"
@@ -47,7 +47,7 @@ given() {
         "127.0.0.1:6666 127.0.0.1:51234 here" "192.168.0.102:51240 192.168.0.101:6666 elsewhere")"
 }
 
-@test "of real connections on this machine, each end is here" {
+@test "for real connections on this machine, every line says here" {
     guest server 'my $listener = owner($ARGV[0]); listen $listener, 5; print "listening\n";
         our @all; while (accept my $s, $listener) { push @all, $s; print "accepted\n" }' "$at"
     saw server '^listening'

@@ -2,7 +2,7 @@
 # shellcheck disable=SC2154,SC2030,SC2031,SC2016 # as in the tests of the lessons
 load checks
 
-# Perl: `sent` sends pieces, each when all before it has been taken from the input buffer.
+# Perl: `sent` sends pieces, each when all before it has been taken from the receive buffer.
 sent='sub sent { my $s = shift; for (@_) { put($s, $_); select undef, undef, undef, 0.01;
     my ($port) = $ARGV[0] =~ /(\d+)$/;
     for my $i (1 .. 200) { last if `ss -Htn sport = :$port` !~ /ESTAB +[1-9]/; select undef, undef, undef, 0.01 } } }'
@@ -42,12 +42,12 @@ sends() {
     same '"\x00\x00\x00\x05hello"' "$output" "for the line hello"
 }
 
-@test "each line is a message, an empty one too" {
+@test "each line is a message, even an empty one" {
     sends 'one\n\nthree\n'
     same '"\x00\x00\x00\x03one\x00\x00\x00\x00\x00\x00\x00\x05three"' "$output" "for the lines one, (empty), three"
 }
 
-@test "it receives messages, also an empty one, with bytes of any value" {
+@test "it receives messages with bytes of any value, and even an empty message" {
     receives 'put($s, "\0\0\0\5hello"); put($s, "\0\0\0\0"); put($s, "\0\0\0\4a\0b\xff")'
     shows 'message: 5 bytes "hello"' 'message: 0 bytes ""' 'message: 4 bytes "a\x00b\xff"' \
         "the peer has finished"
@@ -58,7 +58,7 @@ sends() {
     shows 'message: 5 bytes "hello"' 'message: 3 bytes "one"' "the peer has finished"
 }
 
-@test "two messages that come in one piece stay two" {
+@test "two messages that come in one piece stay two messages" {
     receives 'put($s, "\0\0\0\5hello\0\0\0\3one\0\0\0\3two")'
     shows 'message: 5 bytes "hello"' 'message: 3 bytes "one"' 'message: 3 bytes "two"' \
         "the peer has finished"
@@ -68,11 +68,11 @@ sends() {
     receives 'put($s, "\0\x10\0\0" . "x" x 1048576); put($s, "\0\x10\0\1" . "x" x 100); sent($s, "x")'
     xs=$(printf 'x%.0s' {1..48})
     ending=1 shows "message: 1048576 bytes \"$xs\"..." "09-exercise: too long a message"
-    receives 'put($s, "\xff\xff\xff\xff" . "x" x 100); sent($s, "x")' # no peer's number is to be trusted
+    receives 'put($s, "\xff\xff\xff\xff" . "x" x 100); sent($s, "x")' # do not trust a number that a peer sends
     ending=1 shows "09-exercise: too long a message"
 }
 
-@test "a message that is cut off, in its length or after it, is no message" {
+@test "a message that is cut off, within its length or after it, is an error" {
     receives 'put($s, "\0\0\0\5hello\0\0\0\5he")'
     ending=1 shows 'message: 5 bytes "hello"' "09-exercise: cut off within a message"
     at=127.0.0.1:$((port + 1000))
@@ -80,7 +80,7 @@ sends() {
     ending=1 shows 'message: 5 bytes "hello"' "09-exercise: cut off within a message"
 }
 
-@test "a receiver that goes away is an error, with a message" {
+@test "when the receiver goes away, the sender ends with an error message" {
     guest other 'my $s = accepted($ARGV[0]); print "got ", in_quotes(get($s, 9)), "\n"; finish($s); vanish($s)' "$at"
     saw other '^listening'
     { echo hello; for i in {1..20}; do head -c 500000 /dev/zero | tr '\0' x; echo; done; } >"$log/lines"
@@ -90,7 +90,7 @@ sends() {
     refuses "the receiver has reset the connection" .
 }
 
-@test "it sends all of a long message, also when ^Z and fg interrupt it" {
+@test "it sends all of a long message, even if ^Z and fg interrupt it" {
     guest other 'my $s = accepted($ARGV[0]); print "accepted\n"; cue();
         my $all = get($s);
         open my $f, "<", $ARGV[1]; my $line = <$f>; chomp $line;
@@ -101,7 +101,7 @@ sends() {
     start sender "${bounded[@]}" bash -c 'exec "$0" "$1" <"$2"' "$exercise" "$at" "$log/long"
     sender=$pid
     told other '^accepted' "the sender connects"
-    # It waits in send(): its output buffer does not get any fuller.
+    # It waits in send(): its send buffer does not get any fuller.
     before=-1
     for ((i = 0; i < 100; i++)); do
         now=$(ss -Htn "dport = :$port" | awk '{ print $3 }')
@@ -116,12 +116,12 @@ sends() {
     same "1000004 bytes, as sent" "$(tail -n 1 "$log/other")"
 }
 
-@test "a reset between two messages is an error, and not the end" {
+@test "a reset between two messages is an error, not the end" {
     receives 'sent($s, "\0\0\0\5hello"); vanish($s); $s = owner("127.0.0.1:0")'
     ending=1 shows 'message: 5 bytes "hello"' "09-exercise: recv: Connection reset by peer (ECONNRESET)"
 }
 
-@test "a reset within a message is an error, too" {
+@test "a reset within a message is an error as well" {
     receives 'sent($s, "\0\0\0\5he"); vanish($s); $s = owner("127.0.0.1:0")'
     ending=1 shows "09-exercise: recv: Connection reset by peer (ECONNRESET)"
 }

@@ -2,7 +2,7 @@
 # shellcheck disable=SC2154,SC2030,SC2031,SC2016 # as in the tests of the lessons
 load checks
 
-# counts BYTES [SCRIPT]   a client of the server sends so much, finishes, and gets the number back.
+# counts BYTES   a client of the server sends that many bytes, finishes, and gets the number back.
 counts() {
     ask 'my $s = connected($ARGV[0]); my $some = "a\0\xff";
         put($s, substr $some x $ARGV[1], 0, $ARGV[1]); finish($s); print heard($s)' "$at" "$1"
@@ -10,7 +10,7 @@ counts() {
     same "\"$1\\n\"" "$output" "a client that sends $1 bytes and finishes gets"
 }
 
-@test "the server counts bytes, and tells a client that has finished" {
+@test "the server counts a client's bytes, and answers when it has finished" {
     serve --server
     counts 12345
 }
@@ -24,7 +24,7 @@ counts() {
             not_yet "the server takes what came, and waits for the rest" "$(in_lines \
                 "$(ss -Htn "src $at" | awk '{ print "its socket: " $1 ", bytes not received: " $2 }
                     END { if (NR == 0) print "it has closed the connection" }')")"
-        sleep 0.1 # it has taken this piece; were it content with that, it would answer now
+        sleep 0.1 # it has taken this piece; if it did not wait for more, it would answer now
         cue slow
     done
     told slow '^("|nothing)' "a client that has sent 1000 and then 234 bytes gets an answer"
@@ -39,27 +39,27 @@ counts() {
     runs
 }
 
-@test "a client that vanishes does not end the server" {
+@test "a client that resets its connection does not end the server" {
     serve --server
     for how in 'vanish($s)' 'put($s, "x" x 100); vanish($s)' 'put($s, "x" x 100); finish($s); vanish($s)'; do
         pause
         ask 'my $s = connected($ARGV[0]); '"$how"'; print "gone"' "$at"
         kill -CONT "$server"
-        runs "a client has reset its connection; the server goes on"
+        runs "the server goes on after a client has reset its connection"
         counts 100
     done
-    runs "a client has reset its connection; the server goes on"
+    runs "the server goes on after a client has reset its connection"
 }
 
 accepted() {
     (($(sockets_open) == 2)) # the listener and the client
 }
 
-@test "^C ends the server, also while a client is connected and silent" {
+@test "^C ends the server, even while an idle client is connected" {
     serve --server
     counts 5
-    guest silent 'our $s = connected($ARGV[0]); print "in\n"; cue()' "$at"
-    saw silent '^in'
+    guest idle 'our $s = connected($ARGV[0]); print "in\n"; cue()' "$at"
+    saw idle '^in'
     eventually accepted >/dev/null || :
     ends_by_signal
 }
@@ -86,7 +86,7 @@ accepted() {
     prints 11
 }
 
-@test "what cannot be read is an error: stdin is a folder" {
+@test "if stdin cannot be read (it is a folder), that is an error" {
     guest other 'my $s = accepted($ARGV[0]); my $n = length get($s); put($s, "$n\n")' "$at"
     saw other '^listening'
     input=/ try "$at"
@@ -124,7 +124,7 @@ accepted() {
     done
 }
 
-@test "the client sends all, also when ^Z and fg interrupt it" {
+@test "the client sends all bytes, even if ^Z and fg interrupt it" {
     random_bytes 9000000 "$log/file"
     guest other 'my $s = accepted($ARGV[0]); print "accepted\n"; cue(); my $all = get($s);
         open my $f, "<:raw", $ARGV[1]; local $/; print length $all, " bytes", $all eq <$f> ? "\n" : ", not as in the file\n";
@@ -134,7 +134,7 @@ accepted() {
     client=$pid
     told other '^accepted' "the client connects"
     before=-1
-    for ((i = 0; i < 100; i++)); do # until it waits in send(): its output buffer is full
+    for ((i = 0; i < 100; i++)); do # until it waits in send(): its send buffer is full
         now=$(ss -Htn "dport = :$port" | awk '{ print $3 }')
         [[ -z $now || $now != "$before" || $now == 0 ]] || break
         before=$now

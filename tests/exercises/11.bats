@@ -3,66 +3,66 @@
 load checks
 load chat
 
-@test "what one says, the two others hear; the one who said it does not" {
+@test "the two other clients get what one client sends; it gets nothing back itself" {
     all_others_hear
 }
 
-@test "bytes of any value go through: they are no string" {
+@test "bytes of any value get through: they are not a string" {
     bytes_of_any_value
 }
 
-@test "when one leaves, its socket is closed, and the others stay" {
+@test "when a client leaves, its socket is closed, and the others stay" {
     leaves
 }
 
-@test "when one vanishes (a reset), the chat goes on" {
+@test "when a client resets its connection, the chat goes on" {
     vanishes
 }
 
-@test "one who vanishes just when somebody speaks does not end the chat" {
+@test "a client that goes away just when another one sends does not end the chat" {
     vanishes_meanwhile
 }
 
-@test "one who does not read cannot stop the others" {
+@test "a client that does not read does not block the others" {
     silent
 }
 
-@test "a client that reads slowly gets what was said, with no bytes missing in the middle" {
+@test "a client that reads slowly gets all bytes up to some point, without a gap" {
     slow
 }
 
-@test "a client that comes and goes before it is let in stops nobody" {
+@test "a client that has gone before it is accepted does not stop the chat" {
     comes_and_goes
 }
 
-@test "it sleeps when nobody speaks, and when one does not read" {
+@test "it sleeps while no client sends, even if one of them does not read" {
     serve
     join anna ben
-    sleeps "it sleeps when nobody speaks"
+    sleeps "it sleeps while no client sends"
     cue anna "hello"
-    eventually shown "^ESTAB 6 0 .* $at" >/dev/null || not_yet "what one says is sent to the other one" \
+    eventually shown "^ESTAB 6 0 .* $at" >/dev/null || not_yet "what one client sends goes to the other one" \
         "$(in_lines "$(ss -Htn "dport = :$port" | awk '{ print "a client: " $1 ", bytes to be read: " $2 }')")"
-    sleeps "it sleeps when one does not read"
+    sleeps "it sleeps even if a client does not read"
 }
 
-@test "300 speak at the same time, and each message is heard" {
+@test "300 clients send at the same time, and every message arrives" {
     (($(ulimit -Hn) >= 400)) || skip "this system allows a program only $(ulimit -Hn) descriptors"
     ulimit -Sn 400
     serve
     guest crowd 'our @all = many(301); print "come\n"; cue(); put($_, "hello") for @all[1 .. 300];
-        print "said\n"; cue(); print "one hears ", length get($all[0], 1500), " bytes\n"; cue()' "$at"
+        print "said\n"; cue(); print "one gets ", length get($all[0], 1500), " bytes\n"; cue()' "$at"
     told crowd '^come' "301 clients connect"
     members 301
     pause # it learns of all that follows at the same time
     cue crowd
-    told crowd '^said' "300 of them speak"
+    told crowd '^said' "300 of them send"
     kill -CONT "$server"
     cue crowd
-    told crowd '^one hears' "another one hears 1500 bytes of them"
-    same "one hears 1500 bytes" "$(tail -n 1 "$log/crowd")"
+    told crowd '^one gets' "another one gets their 1500 bytes"
+    same "one gets 1500 bytes" "$(tail -n 1 "$log/crowd")"
 }
 
-@test "a long message, 1 MB, is heard to its end" {
+@test "a long message (1 MB) arrives to its end" {
     serve
     join anna
     guest ben 'my $s = connected($ARGV[0]); print "in\n"; cue(); print talk($s, "x" x 1e6) eq "" ? "said\n" : "an echo\n"' "$at"
@@ -71,7 +71,7 @@ load chat
     hears anna '"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"... (1000000 bytes)' 1000000
 }
 
-# crowd SCRIPT   as many clients as may be, 3000 at most, come at once; each is let in. What the
+# crowd SCRIPT   as many clients as possible, 3000 at most, come at once, and each is accepted. What the
 # script prints, line by line, is in $output.
 crowd() {
     local size
@@ -83,7 +83,7 @@ crowd() {
         sub hear { my $word = shift; my $missed = 0;
             for my $s (@_) { my $n = (ready($s, 0, $missed ? 0 : 4))[0] ? sysread $s, my $got, 100 : 0;
                 $missed++ if !$n || $got ne $word }
-            print $missed ? "$missed of " . @_ . " have not heard it\n" : "all have heard it\n" }
+            print $missed ? "$missed of " . @_ . " have not got it\n" : "all have got it\n" }
         '"$1"'; print "done\n"; cue()' "$size"
     told crowd '^come' "$size clients connect"
     members "$size"
@@ -93,33 +93,33 @@ crowd() {
     output=$(tail -n +2 "$log/crowd")
 }
 
-@test "3000 clients: what one says, 2999 hear" {
+@test "3000 clients: the other 2999 get what one of them sends" {
     crowd 'put($all[7], "hello"); hear("hello", @all[0 .. 6, 8 .. $#all])'
-    same $'all have heard it\ndone' "$output"
+    same $'all have got it\ndone' "$output"
 }
 
-@test "2000 of 3000 clients vanish at once; the others hear each other" {
+@test "2000 of 3000 clients go away at once; the others still hear each other" {
     crowd 'vanish($all[$_]) for 500 .. $#all - 500;
         my @rest = @all[0 .. 499, $#all - 499 .. $#all];
         put($rest[999], "hello"); hear("hello", @rest[0 .. 998]);
         put($rest[3], "and again"); hear("and again", @rest[0 .. 2, 4 .. 999])'
-    same $'all have heard it\nall have heard it\ndone' "$output"
+    same $'all have got it\nall have got it\ndone' "$output"
     members 1000
 }
 
-@test "without a free descriptor it turns away who comes, and goes on" {
+@test "without a free descriptor it turns new clients away, and goes on" {
     bounded=(bash -c 'ulimit -f 1024 -n 20; exec "$@"' -)
     serve
     join anna ben
     guest others 'our @all = map { connected($ARGV[0]) } 1 .. 30; my $away = 0; print "in\n"; cue();
         for my $s (@all[20 .. 29]) { (ready($s, 0, 3))[0] ? $away++ : last }
         print $away == 10 ? "turned away\n" : "left to wait\n"; cue()' "$at"
-    told others '^in' "30 more clients are let in, or turned away"
+    told others '^in' "30 more clients are accepted or turned away"
     cue others
     told others '^(turned|left)' "the last 10 of 32 clients are turned away"
     same "the last 10 of 32 clients are turned away" \
         "the last 10 of 32 clients are $(tail -n 1 "$log/others")"
     cue anna "hello"
     hears ben '"hello\n"'
-    sleeps "without a free descriptor it sleeps as well"
+    sleeps "it sleeps even without a free descriptor"
 }

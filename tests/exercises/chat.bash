@@ -1,14 +1,14 @@
 # chat.bash: what the checks of the two chats share, exercise 07 and exercise 11.
 # shellcheck shell=bash disable=SC2154,SC2016
 
-# members COUNT   waits until so many are in the chat: the server has a socket for each.
+# members COUNT   waits until that many clients are in the chat: the server has a socket for each.
 members() {
     local deadline=$((SECONDS + 5)) now s=s
     (($1 != 1)) || s=
     until now=$(sockets_of "$server" | awk '$3 != "none"' | wc -l) && ((now == $1)); do
         runs "$1 clients in the chat"
         if ((SECONDS > deadline)) || [[ -n $(ss -Htn state close-wait "dport = :$port") ]]; then
-            not_yet "the server has $1 connected socket$s: one for each client that is there" \
+            not_yet "the server has $1 connected socket$s: one for each client in the chat" \
                 "$now; ss -tn shows at port $port:"$'\n'"$(in_lines "$(ss -Htn "( sport = :$port or dport = :$port )" |
                     awk '{ print $1, $4, $5 }' | sort)")"
         fi
@@ -16,8 +16,8 @@ members() {
     done
 }
 
-# join NAME...   clients come, one after the other. A line that they read from their cue they say;
-# "hear N": they print what they hear next, N bytes of it; "leave", "vanish", "end".
+# join NAME...   clients join, one after the other. They send each line that they read from their cue,
+# but "hear N": print the next N bytes that come; "leave", "vanish" (a reset), "finish".
 join() {
     local name before
     before=$(sockets_of "$server" | awk '$3 != "none"' | wc -l)
@@ -27,7 +27,7 @@ join() {
     done
 }
 
-# come NAME   one client comes; whether it is let in is not waited for.
+# come NAME   one client connects. This does not wait until the server has accepted it.
 come() {
     guest "$1" 'my $s = connected($ARGV[0]); while (defined(my $line = <STDIN>)) {
         alarm 10;
@@ -38,7 +38,7 @@ come() {
         else { put($s, $line) } }' "$at"
 }
 
-# hears NAME TEXT   NAME hears exactly that next; TEXT as Talk.pm shows it. WHAT: in words.
+# hears NAME TEXT   NAME hears exactly that next; TEXT as Talk.pm shows it.
 hears() { # NAME TEXT [COUNT]
     local count
     count=$(($(wc -l <"$log/$1") + 1))
@@ -54,7 +54,7 @@ lines() {
     (($(wc -l <"$log/$1") >= $2))
 }
 
-# What one says, the two others hear; the one who said it does not.
+# The two other clients get what one client sends; it gets nothing back itself.
 all_others_hear() {
     serve
     join anna ben carl
@@ -66,7 +66,7 @@ all_others_hear() {
     hears carl '"hi anna\n"'
 }
 
-# Bytes of any value go through: they are no string.
+# Bytes of any value get through: they are not a string.
 bytes_of_any_value() {
     serve
     join anna
@@ -76,7 +76,7 @@ bytes_of_any_value() {
     hears anna '"a\x00b\xff\x00"' 5
 }
 
-# When one leaves, its socket is closed, and the others stay.
+# When a client leaves, its socket is closed, and the others stay.
 leaves() {
     serve
     join anna ben carl dora
@@ -95,7 +95,7 @@ leaves() {
     hears emil '"welcome\n"'
 }
 
-# When one vanishes (a reset), the chat goes on.
+# When a client resets its connection, the chat goes on.
 vanishes() {
     serve
     join anna ben carl
@@ -105,7 +105,7 @@ vanishes() {
     hears carl '"hello\n"'
 }
 
-# One who vanishes just when somebody speaks does not end the chat.
+# A client that goes away just when another one sends does not end the chat.
 vanishes_meanwhile() {
     serve
     join anna ben carl
@@ -115,14 +115,14 @@ vanishes_meanwhile() {
     cue ben finish
     told ben '^finished' "ben finishes"
     cue ben vanish
-    told ben '^left' "ben vanishes"
+    told ben '^left' "ben resets his connection"
     kill -CONT "$server"
     hears carl '"hello\n"'
     runs "the chat goes on"
     members 2
 }
 
-# One who does not read cannot stop the others.
+# A client that does not read does not block the others.
 silent() {
     serve
     guest silent 'our $s = connected($ARGV[0]); print "in\n"; cue(); alarm 10;
@@ -132,35 +132,35 @@ silent() {
             $wrong //= $all if $some ne substr $pattern, $all % 251, $n;
             $all += $n }
         print defined $wrong ? "wrong after byte $wrong\n" : "a beginning\n"' "$at"
-    saw silent '^in'
+    told silent '^in' "a client connects"
     members 1
-    # Each piece is said when the one before it has been heard: so nobody but the silent one is slow.
+    # Each piece is sent when the one before it has arrived, so only the client that does not read is slow.
     guest pair 'my $talker = connected($ARGV[0]); my $reader = connected($ARGV[0]); print "in\n"; cue();
         my $some = join "", map { chr($_ % 251) } 0 .. 251 * 1024 - 1; # 257024 bytes
         for my $i (1 .. 63) { alarm 4; my $heard = 0; put($talker, $some);
             while ($heard < 257024) { $heard += sysread($reader, my $piece, 65536) || last }
             if ($heard != 257024) { print "heard the end in piece $i\n"; last } }
         print "heard it all\n"; cue()' "$at"
-    saw pair '^in'
+    told pair '^in' "two more clients connect"
     members 3
     cue pair
     for ((i = 0; i < 8; i++)); do
         saw pair '^heard|waited' >/dev/null && break
     done
-    same "one who talks a lot (16 MB) is heard by one who reads, while another one does not read" \
-        "one who talks a lot (16 MB) is $(tail -n 1 "$log/pair" | sed 's/^heard it all$/heard by one who reads, while another one does not read/
-            s/^this peer has waited long enough$/not heard any more, while another one does not read/; s/^in$/not heard/; s/^put: .*/cut off (&)/')"
+    same "16 MB that a client sends reach another one, while a third one does not read" \
+        "16 MB that a client sends $(tail -n 1 "$log/pair" | sed 's/^heard it all$/reach another one, while a third one does not read/
+            s/^this peer has waited long enough$/get stuck, while a third one does not read/; s/^in$/do not arrive/; s/^heard the end/end too early: it heard the end/; s/^put: .*/are cut off (&)/')"
     cue silent # now it reads all that has come
-    saw silent '^(a beginning|wrong|this)' >/dev/null || not_yet "who does not read has to leave" \
-        "it is still in the chat: what it can read now has no end"
-    same "what the silent one can still read is a beginning, with no hole" \
-        "what the silent one can still read is $(sed 's/^a beginning$/&, with no hole/; s/^this peer.*/without an end/' <(tail -n 1 "$log/silent"))"
+    saw silent '^(a beginning|wrong|this)' >/dev/null || not_yet "a client that does not read has to leave" \
+        "it is still in the chat: it reads now, and no end comes"
+    same "the client that did not read gets the beginning, without a gap" \
+        "the client that did not read gets $(sed 's/^a beginning$/the beginning, without a gap/; s/^wrong/wrong bytes/; s/^this peer.*/bytes without an end/' <(tail -n 1 "$log/silent"))"
 }
 
-# A send() that takes only a part of a message must not leave a hole. The slow one has small buffers
+# A send() that takes only a part of a message must not leave a gap. The slow one has small buffers
 # (short segments make the server's small, too), and reads nothing until the kernel shows that they hold less
-# than was said. Then it reads all there is, so that there is room for what is said next. Two others,
-# who came before and after it, hear each message before the next one is said: whatever the order in
+# than was sent. Then it reads all there is, so that there is room for what is sent next. Two others,
+# which came before and after it, get each message before the next one is sent: whatever the order in
 # which the server sends, it has then tried to send it to the slow one as well.
 slow() {
     serve
@@ -203,18 +203,18 @@ slow() {
         print length $same < length $heard ? "a beginning of " . length($same) . " bytes, then some are missing, then it goes on\n"
             : $ended || $heard eq $said ? "no bytes are missing in the middle\n"
             : "the end is missing, and the client is still in the chat\n"' "$at"
-    saw slow '^in'
+    told slow '^in' "four clients connect"
     members 4
     cue slow
     for ((i = 0; i < 4; i++)); do
         saw slow '^(a|no|the)|waited|line' >/dev/null && break
     done
-    told slow '^(a|no|the)' "a client that reads slowly gets something"
-    same "in what a client gets that reads slowly: no bytes are missing in the middle" \
-        "in what a client gets that reads slowly: $(tail -n 1 "$log/slow")"
+    told slow '^(a|no|the)' "a client that reads slowly gets some bytes"
+    same "in what a slow client gets: no bytes are missing in the middle" \
+        "in what a slow client gets: $(tail -n 1 "$log/slow")"
 }
 
-# A client that comes and goes before it is let in stops nobody.
+# A client that has gone before it is accepted does not stop the chat.
 comes_and_goes() {
     serve
     join anna ben

@@ -4,7 +4,7 @@ load checks
 
 # same_bytes WHOSE   the client has got back what it has sent.
 same_bytes() {
-    same "$1 gets back all bytes that it sends" "$1 gets back $output"
+    same "all bytes that it sends" "$output" "$1 gets back"
 }
 
 # Perl: told(SENT, GOT) says how they differ.
@@ -26,10 +26,10 @@ told='sub told { my ($sent, $got) = @_;
 @test "a client that reads late gets back all bytes" {
     serve
     ask "$told"' my $s = connected(); my $sent = fill($s); finish($s); told($sent, get($s))'
-    same_bytes "a client that sends until nothing fits any more, and then reads,"
+    same_bytes "a client that sends until all buffers are full, and then reads,"
 }
 
-@test "a client that does not read stops no other one, and gets all bytes later" {
+@test "a client that does not read does not block the others, and gets all bytes later" {
     serve
     guest late "$told"' my $s = connected(); my $sent = fill($s); print "full\n"; cue();
         my $got = get($s, length $sent); told($sent, $got); print "\n"; cue()' "$at"

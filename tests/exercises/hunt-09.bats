@@ -24,7 +24,7 @@ piece='sub piece { my ($s, $data) = @_; put($s, $data);
     messages 'message: 5 bytes "hello"' 'message: 5 bytes "again"'
 }
 
-@test "several lines and a part of one come at once; then the rest of it" {
+@test "several lines and part of another come at once, and then the rest of it" {
     serve
     ask "$piece"' my $s = connected(); piece($s, "one\n\ntwo\nthr"); piece($s, "ee\nfo"); piece($s, "ur\n");
         finish($s); get($s)' "$at"
@@ -32,7 +32,7 @@ piece='sub piece { my ($s, $data) = @_; put($s, $data);
         'message: 5 bytes "three"' 'message: 4 bytes "four"'
 }
 
-@test "2000 lines, sent as fast as it goes, are 2000 messages" {
+@test "2000 lines, sent as fast as possible, are 2000 messages" {
     serve
     ask 'my $s = connected(); put($s, join "", map { "this is line number $_\n" } 1001 .. 3000); finish($s); get($s)' "$at"
     eventually all_there 2001 >/dev/null || :
@@ -40,7 +40,7 @@ piece='sub piece { my ($s, $data) = @_; put($s, $data);
         grep -cE '^message: 24 bytes "this is line number [0-9]{4}"$' "$log/server")"
 }
 
-@test "a line of 8191 bytes is one message, also when it comes in two pieces" {
+@test "a line of 8191 bytes is one message, even if it comes in two pieces" {
     serve
     ask "$piece"' my $s = connected(); piece($s, "x" x 5000); piece($s, "x" x 3191); piece($s, "\nend\n");
         finish($s); get($s)' "$at"
@@ -48,7 +48,7 @@ piece='sub piece { my ($s, $data) = @_; put($s, $data);
     messages "message: 8191 bytes \"$xs\"..." 'message: 3 bytes "end"'
 }
 
-@test "what one client has not finished is no part of the next one's message" {
+@test "an unfinished line does not become part of the next client's message" {
     serve
     ask "$piece"' my $s = connected(); piece($s, "one\ntw"); finish($s); get($s);
         $s = connected(); piece($s, "three\nfo"); piece($s, "ur\n"); finish($s); get($s)' "$at"

@@ -183,6 +183,34 @@ told_sockets() {
     done
 }
 
+@test "a send buffer smaller than a message: the rest of it goes in several pieces, to the byte" {
+    needs strace
+    # The sizes are a network's own: a socket that is accepted from now on has a small send buffer.
+    local sizes=/proc/sys/net/ipv4/tcp_wmem before
+    [[ ${PLAYED_IN-} == in* ]] && before=$(<"$sizes") && { echo 4096 4096 4096 >"$sizes"; } 2>/dev/null ||
+        skip "the size of a send buffer is not ours to change here"
+    another strace -D -qq -o "$log/trace" -e trace=sendto "$program" --quiet "$at"
+    # The client has a small receive buffer, and reads only when it can send no more.
+    peer client 'my ($s, $address) = Peer::unbound(); setsockopt $s, SOL_SOCKET, SO_RCVBUF, 2304;
+        connect $s, $address or die "connect: $!\n"; fcntl $s, 4, 2048; # O_NONBLOCK
+        my ($data, $sent, $got) = (join("", map { chr rand 256 } 1 .. 300_000), 0, "");
+        while (length $got < length $data) {
+            my ($in, $out) = ready($s, $sent < length $data);
+            if ($out) { $sent += syswrite($s, $data, 65536, $sent) // 0 }
+            elsif ($in) { sysread $s, $got, 1500, length $got }
+        }
+        $got eq $data or die "other bytes\n"; print "all of it\n"' -MSocket=:all
+    saw client '^all of it'
+    echo "$before" >"$sizes"
+    # A message of which three pieces were sent, or more: part of it, part of the rest, the rest.
+    eventually pieces
+}
+pieces() {
+    perl -ne '/^sendto\(.*, (\d+), MSG_NOSIGNAL, NULL, 0\) = (\d+)/ or next;
+        $row = $2 < $1 ? $row + 1 : 0; $most = $row if $row > $most;
+        END { exit($most < 2) }' "$log/trace"
+}
+
 # ticks   the processor time that the server has used, in hundredths of a second.
 ticks() {
     awk '{ print $14 + $15 }' "/proc/$server/stat"

@@ -4,72 +4,41 @@
 # shellcheck disable=SC2016 # the scripts in single quotes are Perl's
 load ../lib/helpers
 load ../lib/peers
+load ../lib/web
 
-web=$at # the server that is asked: see http
-setup() {
-    start server bin/12-picture "$at"
-    server=$pid
-    saw server '^open in a browser: '
-}
-
-# http LINE...   sends a request of these lines, and the empty line at its end; prints all that comes
-# back until the server at $web has finished, with \n as the end of a line.
-http() {
-    local request
-    printf -v request '%s\r\n' "$@" ""
-    raw "$request"
-}
-raw() { # BYTES
-    AT=$web perl -Itests/lib -MPeer -e 'alarm 5; print talk(connected(), $ARGV[0])' "$1" | tr -d '\r'
-}
-get() { # TARGET   prints the body of the answer
-    http "GET $1 HTTP/1.1" "Host: $web" | sed '1,/^$/d'
-}
-
-# answers <<END   does the server at $web answer each of these requests with its status? Each is a line
-# STATUS|LINE|LINE..., all of the same server and each on a connection of its own.
-answers() {
-    AT=$web perl -Itests/lib -MPeer -e 'alarm 5; while (<STDIN>) {
-        chomp; my ($status, @lines) = split /\|/;
-        my $said = talk(connected(), join "", map { "$_\r\n" } @lines, "");
-        die "expected $status: $_\nnot: ", $said =~ /(.*)/, "\n" if $said !~ m{^HTTP/1.1 $status }; }'
-}
-serves() {
-    answers <<<"200|GET /page.css HTTP/1.1|Host: $web"
-}
-
-# pictured [?all]   the sockets of a snapshot at the port of $AT, one per line: PID FD STATE RECV-Q
-# SEND-Q LOCAL PEER. (- for a socket without a program. At the server's own there are others each time.)
-pictured() {
-    get "/snapshot${1-}" | jq -r '.machines[]
-        | (.programs[] | . as $p | .sockets[] | [$p.pid, .fd, .state, .recv_q, .send_q, .local, .peer]),
-          (.orphans[] | ["-", "-", .state, .recv_q, .send_q, .local, .peer]) | @tsv' |
-        tr '\t' ' ' | grep ":${AT##*:}\b" | sort
-}
-# by_ss   the same, as ss tells it. (The Send-Q of a listener there is the length of the queue.)
-by_ss() {
-    ss -Htanp | perl -lane '
+# compared [?all]   writes the sockets at the port of $AT to $log/pictured, from a snapshot, and to
+# $log/by-ss, as ss has them; one per line: PID FD STATE RECV-Q SEND-Q LOCAL PEER, with - for who has
+# one that no program has. (One process: it is done often. The Send-Q of a listener in ss is the
+# longest that the queue may be. At the server's own port there are other sockets each time.)
+compared() {
+    WEB=$web perl -Itests/lib -MPeer -e 'alarm 5; my ($port) = $ENV{AT} =~ /(\d+)$/;
+        sub save { my $name = shift; open my $f, ">", $name or die; print $f sort grep /:$port\b/, @_ }
+        my $json = talk(connected($ENV{WEB}), "GET /snapshot$ARGV[1] HTTP/1.1\r\nHost: $ENV{WEB}\r\n\r\n");
+        $json =~ m{^HTTP/1.1 200 } or die $json;
+        my ($pid, @pictured, @by_ss);
+        while ($json =~ /"pid":(\d+)|("orphans":)|\{(?:"fd":(\d+),)?"local":"(.*?)","peer":"(.*?)","state":"(.*?)","recv_q":(\d+),"send_q":(\d+)\}/g) {
+            if (defined $1 || defined $2) { $pid = $1 // "-" }
+            else { push @pictured, join(" ", $pid, $3 // "-", $6, $7, $8, $4, $5) . "\n" } }
         my %long = ("ESTAB" => "ESTABLISHED", "UNCONN" => "CLOSE");
-        my ($state, $recv, $send, $local, $peer) = @F;
-        ($state = $long{$state} // $state) =~ s/-/_/g;
-        $state =~ s/WAIT_([12])/WAIT$1/;
-        $peer = "none" if $peer =~ /:\*$/;
-        $send = 0 if $state eq "LISTEN";
-        my @owners = /pid=(\d+),fd=(\d+)/g;
-        push @owners, "-", "-" if !@owners;
-        while (my ($pid, $fd) = splice @owners, 0, 2) {
-            print "$pid $fd $state $recv $send $local $peer";
-        }' | grep ":${AT##*:}\b" | sort
+        for (`ss -Htuanp`) {
+            my ($protocol, $state, $recv, $send, $local, $peer) = split;
+            ($state = $long{$state} // $state) =~ s/-/_/g;
+            $state =~ s/WAIT_([12])/WAIT$1/;
+            $peer = "none" if $peer =~ /:\*$/;
+            $send = 0 if $state eq "LISTEN";
+            $state = "UDP" if $protocol eq "udp";
+            my @owners = /pid=(\d+),fd=(\d+)/g;
+            push @owners, "-", "-" if !@owners;
+            while (my ($pid, $fd) = splice @owners, 0, 2) {
+                push @by_ss, "$pid $fd $state $recv $send $local $peer\n" } }
+        save("$ARGV[0]/pictured", @pictured); save("$ARGV[0]/by-ss", @by_ss)' "$log" "${1-}"
 }
-# agree [?all]   do both say the same?
-agree() {
-    pictured "${1-}" >"$log/pictured"
-    by_ss >"$log/by-ss"
-    diff "$log/by-ss" "$log/pictured" >"$log/difference"
+agree() { # [?all]   do both say the same?
+    compared "${1-}" && [[ $(<"$log/pictured") == "$(<"$log/by-ss")" ]]
 }
 agrees() {
     eventually agree "${1-}" || {
-        cat "$log/difference"
+        diff "$log/by-ss" "$log/pictured"
         return 1
     }
 }
@@ -134,23 +103,64 @@ agrees() {
     grep -qE "^- - FIN_WAIT2 .* $AT$" "$log/pictured"
 }
 
+@test "13: UDP sockets, beside TCP at the same port; neither is taken for the other" {
+    needs network # (two ports of others have to be free)
+    export AT=127.0.0.1:$((port + 6))
+    start echo bin/06-accept-one "$AT"
+    saw echo '^listen'
+    start receiver bin/13-datagrams --receiver "$AT"
+    receiver=$pid
+    saw receiver '^bind'
+    start fixed bin/13-datagrams --connect "$AT"
+    saw fixed '^connect'
+    start client bin/05-connect "$AT"
+    saw client '^connect'
+    saw echo '^accept'
+    agrees
+    (($(grep -c ' UDP ' "$log/pictured") == 2))
+    (($(grep -c ' ESTABLISHED ' "$log/pictured") == 2))
+    grep -qE "^$receiver 3 UDP 0 0 $AT none$" "$log/pictured"
+    kill -STOP "$receiver"
+    cue fixed hello
+    saw fixed '^sendto'
+    agrees
+    grep -qE "^$receiver 3 UDP [1-9][0-9]* 0 $AT none$" "$log/pictured"
+    # Of others: a UDP socket, and a TCP connection that is at the two endpoints of a UDP socket of ours.
+    from=$(sed -nE 's/^connect: (.*) -> .*/\1/p' "$log/fixed")
+    kill "$pid" "${started[1]}" # 05, and 06: now others may listen
+    ended "${started[1]}"
+    peer udp 'my $s = datagrams($ARGV[0]); print "bound\n"; cue()' "127.0.0.1:$((port + 7))"
+    peer tcp 'my $s = accepted(); print "accepted\n"; cue()'
+    saw tcp '^listening'
+    peer other 'my $s = owner($ARGV[0]); connect $s, (Peer::unbound())[1] or die "connect: $!"; cue()' "$from"
+    saw tcp '^accepted'
+    saw udp '^bound'
+    compared
+    (($(grep -c ' UDP ' "$log/pictured") == 2))
+    run ! grep "$from" <(grep ' ESTABLISHED ' "$log/pictured")
+    agrees '?all'
+    grep -qE " ESTABLISHED 0 0 $AT $from$" "$log/pictured"
+    AT=127.0.0.1:$((port + 7)) agrees '?all'
+}
+
 @test "programs of others are not shown, unless they are connected; with ?all they are" {
     export AT=127.0.0.1:$((port + 4))
     peer other 'listen my $s = owner(), 5; print "listening\n"; cue()'
     saw other '^listening'
-    [[ -z $(pictured) ]]
+    compared
+    [[ ! -s $log/pictured ]]
     agrees '?all'
     (($(wc -l <"$log/pictured") == 1))
     start client bin/05-connect "$AT"
     saw client '^connect'
     agrees '?all'
     (($(wc -l <"$log/pictured") == 3))
-    pictured >"$log/pictured" # all but the listener of a program that is not the course's
+    compared # all but the listener of a program that is not the course's
     grep -v ' LISTEN ' "$log/by-ss" | diff - "$log/pictured"
     # It ends: what the kernel keeps of its connection is still known to have been the course's.
     kill "$pid"
     ended "$pid"
-    left() { pictured | grep -q "^- - FIN_WAIT2 0 0 .* $AT$"; }
+    left() { compared && grep -q "^- - FIN_WAIT2 0 0 .* $AT$" "$log/pictured"; }
     eventually left
 }
 
@@ -166,23 +176,25 @@ agrees() {
 }
 
 @test "each file is served to the byte, with its type, its length, and what a browser must not do" {
-    for file in /=lessons/12-picture/page.html:text/html /page.css=lessons/12-picture/page.css:text/css \
-        /page.js=lessons/12-picture/page.js:text/javascript /picture.js=common/picture.js:text/javascript; do
-        path=${file%%=*} type=${file##*:} file=${file#*=} file=${file%:*}
-        perl -Itests/lib -MPeer -e 'alarm 5; my $s = connected();
-            put($s, "GET $ARGV[0] HTTP/1.1\r\nHost: $ARGV[1]\r\nConnection: close\r\n\r\n");
-            my ($head, $body) = split /\r\n\r\n/, get($s), 2; print $body; print STDERR "$head\n"' \
-            "$path" "$at" >"$log/body" 2>"$log/head"
-        cmp "$log/body" "$file"
-        tr -d '\r' <"$log/head" >"$log/headers"
-        for header in "Content-Type: $type; charset=utf-8" "Content-Length: $(wc -c <"$file")" \
-            "Cache-Control: no-store" "X-Content-Type-Options: nosniff" "Connection: close" \
-            "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"; do
-            grep -qxF "$header" "$log/headers"
-        done
-        run ! grep -qi '^Access-Control' "$log/headers"
-    done
-    [[ $(http "GET /snapshot HTTP/1.1" "Host: $at") == *"Content-Type: application/json; charset=utf-8"* ]]
+    perl -Itests/lib -MPeer -e 'alarm 5; my $csp = "default-src \x27none\x27; script-src \x27self\x27; style-src \x27self\x27; "
+            . "connect-src \x27self\x27; img-src \x27self\x27 data: blob:; base-uri \x27none\x27; form-action \x27none\x27; frame-ancestors \x27none\x27";
+        sub ask { my $s = connected(); put($s, "GET $_[0] HTTP/1.1\r\nHost: $ENV{AT}\r\nConnection: close\r\n\r\n");
+            return split /\r\n\r\n/, get($s), 2 }
+        for (["/", "text/html", "lessons/12-picture/page.html"], ["/page.css", "text/css", "lessons/12-picture/page.css"],
+            ["/page.js", "text/javascript", "lessons/12-picture/page.js"], ["/picture.js", "text/javascript", "common/picture.js"]) {
+            my ($path, $type, $file) = @$_;
+            open my $f, "<", $file or die; my $bytes = do { local $/; <$f> };
+            my ($head, $body) = ask($path);
+            $body eq $bytes or die "$path is not $file\n";
+            my @headers = split /\r\n/, $head;
+            shift(@headers) eq "HTTP/1.1 200 OK" or die $head;
+            for my $header ("Content-Type: $type; charset=utf-8", "Content-Length: " . length $bytes,
+                "Cache-Control: no-store", "X-Content-Type-Options: nosniff", "Connection: close",
+                "Content-Security-Policy: $csp") {
+                grep { $_ eq $header } @headers or die "$path: no $header\n$head\n" }
+            !grep /^Access-Control/i, @headers or die $head;
+        }
+        (ask("/snapshot"))[0] =~ m{^Content-Type: application/json; charset=utf-8\r$}m or die'
 }
 
 @test "curl gets the page, two requests on one connection, and a status that says why not" {
@@ -190,10 +202,10 @@ agrees() {
     curl -sSf "http://$at/" | cmp - lessons/12-picture/page.html
     [[ $(curl -sS -o /dev/null -w '%{http_code} %{num_connects}\n' "http://$at/" --next \
         -sS -o /dev/null -w '%{http_code} %{num_connects}\n' "http://$at/favicon.ico") == $'200 1\n404 0' ]]
-    [[ $(curl -sS -o /dev/null -w '%{http_code}' -d some "http://$at/") == 405 ]]
+    one=(-sS -o /dev/null -w '%{http_code} ')
+    [[ $(curl "${one[@]}" -d some "http://$at/" --next "${one[@]}" -0 "http://$at/" \
+        --next "${one[@]}" -H 'Host: evil.example' "http://$at/") == "405 200 403 " ]]
     [[ $(curl -sSI "http://$at/") == "HTTP/1.1 405 "*"Allow: GET"* ]]
-    [[ $(curl -sS0 -o /dev/null -w '%{http_code}' "http://$at/") == 200 ]]
-    [[ $(curl -sS -H 'Host: evil.example' -o /dev/null -w '%{http_code}' "http://$at/") == 403 ]]
 }
 
 @test "what is not a request is refused, with the status that says why" {
@@ -267,7 +279,7 @@ agrees() {
 
 @test "a request in pieces, byte by byte, is one request; 300 in one piece are 300, in order" {
     perl -Itests/lib -MPeer -e 'alarm 5; my $s = connected();
-        put($s, $_), select undef, undef, undef, 0.002 for split //, "GET /page.css HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n";
+        put($s, $_), select undef, undef, undef, 0.001 for split //, "GET /page.css HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n";
         get($s, 15) eq "HTTP/1.1 200 OK" or die;'
     perl -Itests/lib -MPeer -e 'alarm 5;
         my $all = talk(connected(), join "", map { "GET /$_ HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n" } 1 .. 300);
@@ -282,39 +294,12 @@ agrees() {
     before=$(memory_of "$server")
     peer deaf 'my $s = connected(); my $r = "GET /picture.js HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n" x 1e4;
         fcntl $s, 4, 2048; my $n = 1; my $out = ""; vec($out, fileno $s, 1) = 1;
-        $n = syswrite $s, $r while select undef, my $w = $out, undef, 0.2; print "full\n"; cue()'
+        $n = syswrite $s, $r while select undef, my $w = $out, undef, 0.1; print "full\n"; cue()'
     saw deaf '^full'
     serves
     (($(memory_of "$server") - before <= 64 * 4096))
     answered=$(grep -c '^request: ' "$log/server")
     ((answered < 2000))
-}
-
-@test "half a request: 408 when its time is over, and then the connection is closed" {
-    sed 's/\(TIME_FOR_A_REQUEST = \)60000/\1300/; s/\(TIME_TO_LEAVE = \)2000/\1300/' \
-        lessons/12-picture/picture.c >"$log/quick.c"
-    run ! cmp -s "$log/quick.c" lessons/12-picture/picture.c
-    ! grep -q fsanitize bin/compile || sanitize=(bin/sanitize.o)
-    $(<bin/compile) -o "$log/12-picture" "$log/quick.c" bin/common.o \
-        "${sanitize[@]}"
-    export AT=127.0.0.1:$((port + 1))
-    start quick "$log/12-picture" "$AT"
-    quick=$pid
-    saw quick '^open'
-    # One has sent half a request, one never reads its answer, one has an answer and asks no more.
-    peer half 'my $s = connected(); put($s, "GET / HTT"); print get($s, 12), "\n"; print "end\n" if !sysread $s, $_, 1e5; cue()'
-    peer deaf 'my $s = connected(); fcntl $s, 4, 2048;
-        syswrite $s, "GET /picture.js HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n" x 300; print "asked\n"; cue()'
-    peer idle 'my $s = connected(); put($s, "GET / HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n"); get($s, 12);
-        print "answered\n"; cue()'
-    saw half '^HTTP/1.1 408'
-    saw deaf '^asked'
-    saw idle '^answered'
-    saw quick '^request: fd [0-9]+, "GET / HTT": 408 '
-    saw quick '^close: .*ETIMEDOUT' 2
-    one_left() { (($(find "/proc/$quick/fd" -lname 'socket:*' | wc -l) == 2)); }
-    eventually one_left
-    run ! grep -q ETIMEDOUT <(grep "$(grep -m 1 'GET / HTTP' "$log/quick" | cut -d, -f1)" "$log/quick")
 }
 
 @test "the stream: one snapshot at once, one for each change, and none while nothing changes" {
@@ -330,7 +315,7 @@ agrees() {
     quiet() {
         local n
         n=$(grep -c '^data' "$log/watcher")
-        for _ in {1..10}; do ss -Htan >/dev/null && rest; done
+        for _ in {1..5}; do ss -Htan >/dev/null && rest; done
         (($(grep -c '^data' "$log/watcher") == n))
     }
     tries=100
@@ -343,44 +328,20 @@ agrees() {
     eventually gone
 }
 
-@test "two streams: both get each snapshot, ?all is another; one that is not read loses them, not memory" {
-    request='put($s, "GET $ARGV[0] HTTP/1.1\r\nHost: '"$at"'\r\n\r\n");'
-    ulimit -Sn "$(ulimit -Hn)"
-    export AT=127.0.0.1:$((port + 1))
-    start echo bin/07-accept-many --quiet "$AT"
-    saw echo '^listen'
-    # With 600 connections a snapshot has 150 kB: the buffers of a socket are full, sooner or later.
-    [[ $PLAYED_IN != "in a network"* ]] || echo 4096 16384 65536 2>/dev/null >/proc/sys/net/ipv4/tcp_wmem || :
-    peer changes 'alarm 60; my @s = many(600); print "in\n"; cue();
-        while (1) { push @s, connected(); select undef, undef, undef, 0.03 }'
-    changes=$pid
-    saw changes '^in'
-    peer all "my \$s = connected('$at'); $request"' while (sysread $s, $_, 1e6) { print "data\n" while /^data: /gm }' "/events?all"
-    peer deaf 'alarm 60; my ($s, $address) = Peer::unbound("'"$at"'"); setsockopt $s, 1, 8, 4096; connect $s, $address;'"$request"'
-        sysread $s, $_, 100; print "deaf ", name(getsockname $s), "\n"; cue(); setsockopt $s, 1, 8, 1e6;
-        get($s, 1e6); print "1 MB\n"' /events
-    peer one "my \$s = connected('$at'); $request"' while (sysread $s, $_, 1e6) { print "data\n" while /^data: /gm }' /events
-    saw one '^data'
-    before=$(memory_of "$server")
-    cue changes
-    # What the kernel keeps for it is full when it stays the same, though the others get more.
-    stuck() {
-        local kept
-        kept=$(unread)
-        lines_of one '^data' && saw one '^data' $((REPLY + 3))
-        ((kept > 0)) && [[ $(unread) == "$kept" ]]
-    }
-    unread() { ss -Htn "sport = :$port and dst $deaf" | awk '{ print $3 }'; }
-    saw deaf '^deaf'
-    deaf=$(sed -n 's/^deaf //p' "$log/deaf")
-    eventually stuck
-    lines_of one '^data'
-    saw one '^data' $((REPLY + 25)) # they have 150 kB each: it keeps one for each client at most
-    (($(memory_of "$server") - before <= 2500000))
-    cue deaf # and goes on with those that come now
-    saw deaf '^1 MB'
-    kill "$changes"
-    grep -q '^data' "$log/all"
+@test "three streams: each gets each snapshot, and ?all one with the sockets of others, too" {
+    for name in one two all; do
+        peer "$name" 'my $s = connected(); put($s, "GET /events$ARGV[0] HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n");
+            while (sysread $s, $_, 1e6) { print }' "$([[ $name != all ]] || echo '?all')"
+        saw "$name" '^data: '
+    done
+    start echo bin/06-accept-one "127.0.0.1:$((port + 1))"
+    peer other 'listen my $s = owner($ARGV[0]), 5; print "listening\n"; cue()' "127.0.0.1:$((port + 2))"
+    saw other '^listening'
+    saw all ":$((port + 2))\""
+    for name in one two all; do
+        saw "$name" ":$((port + 1))\""
+    done
+    run ! grep ":$((port + 2))\"" "$log/one" "$log/two"
 }
 
 @test "nobody watches: the server sleeps, without a time to wait; it does so again after a visit" {
@@ -404,18 +365,7 @@ agrees() {
     eventually sleeps
 }
 
-@test "1,000 clients that ask nothing, and descriptors for 15: a browser is served all the same" {
-    ulimit -Sn "$(ulimit -Hn)"
-    kill "$server"
-    ended "$server"
-    start server bin/12-picture "$at"
-    server=$pid
-    saw server '^open'
-    peer crowd 'my @s = many(1000); put($_, "GET /page.css HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n") for @s;
-        get($_, 15) eq "HTTP/1.1 200 OK" or die for @s; print "all\n"; cue()'
-    saw crowd '^all'
-    serves
-    cue crowd
+@test "descriptors for 15 clients: it says so once, and goes on when others have left" {
     start few bash -c 'ulimit -n 20; exec bin/12-picture "$0"' "127.0.0.1:$((port + 1))"
     web=127.0.0.1:$((port + 1))
     saw few '^open'
@@ -439,13 +389,13 @@ agrees() {
 }
 
 @test "resets, at each moment: only their clients are lost" {
-    peer resets 'for my $i (1 .. 100) { for my $r ("", "GET / HT", "GET /picture.js HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n",
+    peer resets 'for my $i (1 .. 20) { for my $r ("", "GET / HT", "GET /picture.js HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n",
             "GET /events HTTP/1.1\r\nHost: $ENV{AT}\r\n\r\n") {
             my $s = connected(); put($s, $r); sysread $s, $_, 100 if $i % 2 && length $r > 8; vanish($s) } }
         print "done\n"'
     saw resets '^done'
     serves
-    saw server '^close: ' 401
+    saw server '^close: ' 81
     (($(find "/proc/$server/fd" -lname 'socket:*' | wc -l) == 1))
 }
 
@@ -455,15 +405,15 @@ agrees() {
     start A common/lab run A bin/07-accept-many 192.168.0.101:6666
     saw A '^listen'
     start B common/lab run B bin/05-connect 192.168.0.101:6666
-    saw B '^connect'
     start C common/lab run C bin/05-connect 192.168.0.101:6666
-    saw C '^connect'
     start outside bin/12-picture "127.0.0.1:$((port + 1))"
+    start inside common/lab run B bin/12-picture 192.168.0.102:8080
+    saw B '^connect'
+    saw C '^connect'
     saw outside '^open'
+    saw inside '^open'
     for where in outside C; do
         if [[ $where == C ]]; then # on PC B, asked by PC C
-            start inside common/lab run B bin/12-picture 192.168.0.102:8080
-            saw inside '^open'
             common/lab run C perl -Itests/lib -MPeer -e 'alarm 5; my $at = "192.168.0.102:8080"; my $s = connected($at);
                 put($s, "GET /snapshot HTTP/1.1\r\nHost: $at\r\nConnection: close\r\n\r\n"); print get($s)' |
                 sed '1,/^\r$/d' >"$log/snapshot"

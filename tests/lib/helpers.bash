@@ -78,7 +78,7 @@ rest() {
 # lines_of NAME PATTERN   sets REPLY to how many lines of NAME match the regular expression.
 lines_of() {
     local line lines
-    mapfile -t lines <"$log/$1" 2>/dev/null
+    mapfile -t -n 201 lines <"$log/$1" 2>/dev/null # (a flood may have filled megabytes)
     REPLY=0
     if ((${#lines[@]} > 200)); then
         REPLY=$(grep -acE -e "$2" "$log/$1") || :

@@ -72,7 +72,7 @@ shows() {
     sed -i 's/while (wait_for(listener, POLLIN))/while (true)/' "$exercise"
     makes check-06
     no_failure_of_make
-    shows "  works    a client that says nothing gets the time of day, and then the end"
+    shows "  works    a client that sends nothing gets the time of day, and then the end"
     shows "  not yet  ^C ends it"
     shows "           expected: "
     shows "           seen:     "
@@ -194,7 +194,7 @@ C
     saw stranger '^listening'
     makes exercise-05
     no_failure_of_make
-    shows "  unknown  it finds the ports with a listener, first and last too, no others"
+    shows "  unknown  it finds the ports with a listener, even the first and the last"
     shows "another program has 127.0.0.1:6661: \"perl\", pid $pid. End that one, then try again"
     [[ $output != *"not yet"* ]]
     [[ ! -e $course/bin/05-exercise.checks ]] # to be checked again
@@ -276,7 +276,7 @@ C
     saw watch ': exercise 06 is done'
 }
 
-@test "a hunt: what goes wrong is told, and that it is mended" {
+@test "a hunt: it says what goes wrong, and that the mistake is fixed" {
     local lesson=lessons/09-buffers
     mkdir "$course/$lesson"
     cp "$lesson/README.md" "$lesson/hunt.c" "$course/$lesson"

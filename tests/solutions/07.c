@@ -1,9 +1,9 @@
-/* 07-exercise: a chat. What one client says, all the others hear.
+/* 07-exercise: a chat. What one client sends, all the others get.
  *
  * Run:       bin/07-exercise          in one terminal
  *            bin/05-connect           in as many others as you like, and type
  *
- * A client that does not read has to leave: it must not stop the others. */
+ * A client that does not read has to leave: it must not block the others. */
 #define _GNU_SOURCE /* for ppoll(), which is in POSIX since 2024 */
 #include "common.h"
 
@@ -26,7 +26,7 @@ static void close_those_who_leave(void);
 int main(int argc, char **argv)
 {
     struct endpoint at = parse_endpoint(read_arguments(
-        argc, argv, "A chat: what one client says, all the others hear.", NULL, "HOST:PORT"));
+        argc, argv, "A chat: what one client sends, all the others get.", NULL, "HOST:PORT"));
     catch_stop_signals();
     log_waits = false; /* a server does not wait until somebody reads what it prints */
     int listener = open_listener(&at, SOMAXCONN);
@@ -34,11 +34,11 @@ int main(int argc, char **argv)
         die("fcntl O_NONBLOCK of fd %d", listener);
     polled[0] = (struct pollfd){.fd = listener, .events = POLLIN};
     count = 1;
-    at = local_endpoint(listener); /* the kernel chooses, where the port is 0 */
+    at = local_endpoint(listener); /* the kernel chooses the port if it is 0 */
     say("listen: fd %d is %s\n", listener, endpoint_text(&at).s);
 
     while (!stop_requested()) {
-        /* Where let_in() has set it to 0, poll() is not asked for the listener: then we try again
+        /* If let_in() has set this to 0, poll() does not wait for the listener. Then we try again
          * after a second, or when a client is ready. */
         bool full = polled[0].events == 0;
         struct timespec second = {.tv_sec = 1};
@@ -61,16 +61,16 @@ int main(int argc, char **argv)
     return 0;
 }
 
-/* Somebody waits at the listener (or has gone again since): accept, and put the client into
- * polled[count]. Where there is no place any more, turn it away. Out of descriptors (EMFILE),
- * accept() fails and the client goes on waiting: then set polled[0].events to 0, or poll() would
- * return at once, again and again. */
+/* A connection is pending (or was, and the client has gone since): accept it, and put the client
+ * into polled[count]. If there is no place left, turn it away: close its socket. When the program
+ * is out of descriptors (EMFILE), accept() fails, and the client goes on waiting. Then set
+ * polled[0].events to 0, or poll() would return at once, again and again. */
 static void let_in(void)
 {
     int fd = accept(polled[0].fd, NULL, NULL);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-            polled[0].events = 0; /* no descriptor, or no memory: it waits on in the queue */
+            polled[0].events = 0; /* no descriptor, or no memory: it stays pending */
         return;                   /* otherwise it has gone */
     }
     if (count == MOST || !set_nonblocking(fd)) {
@@ -83,8 +83,8 @@ static void let_in(void)
     say("accept: fd %d, %zu in the chat\n", fd, count - 1);
 }
 
-/* Client `from` is ready: receive what it says, and send it to all the others. Call leave() for a
- * client that has finished, that has gone, or that does not read. */
+/* Client `from` is ready: receive what it has sent, and send that to all the others. Call leave()
+ * for a client that has finished, that has gone, or that does not read. */
 static void hear(size_t from)
 {
     static char heard[16384];
@@ -96,16 +96,16 @@ static void hear(size_t from)
         return;
     }
 
-    /* The sockets are non-blocking: where a client does not read and its buffers are full, send()
-     * takes a part, or nothing. To go on with the next message would leave a hole in what it
-     * hears: so it has to leave. */
+    /* The sockets are non-blocking: if a client does not read and its buffers are full, send()
+     * takes a part, or nothing. Going on with the next message would leave a gap in what it gets,
+     * so it has to leave. */
     for (size_t to = 1; to < count; to++)
         if (to != from && !leaving[to] && send(polled[to].fd, heard, (size_t)n, MSG_NOSIGNAL) != n)
             leave(to);
 }
 
-/* From now on client i does not belong to the chat. It is closed, and its place used again, only
- * when all who were ready have been heard: so the numbers stay what they are until then. */
+/* From now on client i does not belong to the chat. Its socket is closed, and its place used again,
+ * only after all clients that were ready have been served: until then the numbers do not change. */
 static void leave(size_t i)
 {
     leaving[i] = true;

@@ -1,4 +1,4 @@
-/* 08-exercise: each connection has two ends. How does the other end see it, and is it here, too?
+/* 08-exercise: each connection has two ends. How does the other end see it, and is it in the list?
  *
  * Run:       ss -Htn | awk '{ print $4, $5 }' | bin/08-exercise
  * Look for:  a connection with both ends on this machine has two lines, and both say "here".
@@ -23,10 +23,11 @@ static void say_other_end(const struct tuple *tuple);
 
 int main(int argc, char **argv)
 {
-    read_arguments(argc, argv,
-                   "Reads lines of two endpoints, LOCAL PEER, and prints each tuple as the other\n"
-                   "end has it; with \"here\" if that is in the list, too, or \"elsewhere\".",
-                   NULL, NULL);
+    read_arguments(
+        argc, argv,
+        "Reads lines of two endpoints, LOCAL PEER, and prints each tuple as the other\n"
+        "end has it; with \"here\" if that end is in the list as well, or \"elsewhere\".",
+        NULL, NULL);
     read_tuples();
     for (size_t i = 0; i < count; i++)
         say_other_end(&tuples[i]);
@@ -34,7 +35,8 @@ int main(int argc, char **argv)
     return 0;
 }
 
-/* A socket that listens at [::] takes IPv4 clients, too, and shows their addresses, and its own, as
+/* A socket that listens at [::] accepts IPv4 clients as well, and shows their addresses, and its
+ * own, as
  * [::ffff:192.168.0.102]. The client's socket is an IPv4 one: it knows nothing of IPv6. */
 static struct endpoint plain(struct endpoint endpoint)
 {
@@ -52,12 +54,12 @@ static struct tuple other_end(const struct tuple *tuple)
     return (struct tuple){.local = plain(tuple->peer), .peer = plain(tuple->local)};
 }
 
-/* Prints the tuple as the other end has it, and "here" where the list has that end, too. */
+/* Prints the tuple as the other end has it, and "here" if the list has that end as well. */
 static void say_other_end(const struct tuple *tuple)
 {
     struct tuple other = other_end(tuple);
 
-    /* Each end is the other end's other end. That also makes IPv4 of both before they are
+    /* Each end is the other end's other end. That also turns both into IPv4 before they are
      * compared. */
     bool here = false;
     for (size_t i = 0; i < count && !here; i++) {
@@ -69,7 +71,7 @@ static void say_other_end(const struct tuple *tuple)
         here ? "here" : "elsewhere");
 }
 
-/* Reads all lines of stdin into tuples[0..count-1]. A line that is no tuple ends the program. */
+/* Reads all lines of stdin into tuples[0..count-1]. A line that is not a tuple ends the program. */
 static void read_tuples(void)
 {
     char line[512], local[128], peer[128];

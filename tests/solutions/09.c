@@ -18,8 +18,8 @@ enum outcome {
     MESSAGE,  /* a message, of `length` bytes */
     FINISHED, /* the peer has finished, and no message is incomplete */
     CUT_OFF,  /* the peer has finished within a message */
-    FAILED,   /* receiving has failed, a reset for example: errno tells */
-    TOO_LONG, /* what comes next says that it is longer than MOST */
+    FAILED,   /* receiving has failed, a reset for example: see errno */
+    TOO_LONG, /* the length says that the message is longer than MOST */
 };
 
 static bool send_message(int fd, const char *message, size_t length);
@@ -30,10 +30,11 @@ static void sender(const struct endpoint *at);
 int main(int argc, char **argv)
 {
     struct command_option options[] = {{.name = "--receive"}, {.name = NULL}};
-    struct endpoint at = parse_endpoint(read_arguments(
-        argc, argv,
-        "Sends each line that it reads as a message.\n--receive: the other end, shows messages.",
-        options, "HOST:PORT"));
+    struct endpoint at =
+        parse_endpoint(read_arguments(argc, argv,
+                                      "Sends each line that it reads as a message.\n--receive: "
+                                      "receives messages, and shows them.",
+                                      options, "HOST:PORT"));
     if (options[0].given)
         receiver(&at);
     else
@@ -41,12 +42,12 @@ int main(int argc, char **argv)
     return 0;
 }
 
-/* Sends all of it. Returns false, with errno, where that fails. */
+/* Sends all of it. Returns false, with errno, if that fails. */
 static bool send_all(int fd, const void *data, size_t length)
 {
     const char *next = data;
     while (length > 0) {
-        /* send() may take a part, when a signal comes while it waits: ^Z, and then fg. */
+        /* send() may take only a part if a signal comes while it waits: ^Z, and then fg. */
         ssize_t n = send(fd, next, length, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
@@ -58,8 +59,8 @@ static bool send_all(int fd, const void *data, size_t length)
     return true;
 }
 
-/* Receives until it has `length` bytes, or the peer has finished. Returns how many it has; -1, with
- * errno, where receiving fails: then it does not matter how many there were. */
+/* Receives until it has `length` bytes, or the peer has finished. Returns how many it has, or -1,
+ * with errno, if receiving fails: then it does not matter how many there were. */
 static ssize_t receive_all(int fd, void *room, size_t length)
 {
     size_t got = 0;
@@ -77,15 +78,15 @@ static ssize_t receive_all(int fd, void *room, size_t length)
 }
 
 /* Sends the length, 4 bytes in network byte order, and then the message. Returns false, with errno,
- * where that fails. */
+ * if that fails. */
 static bool send_message(int fd, const char *message, size_t length)
 {
     uint32_t header = htonl((uint32_t)length); /* htons() is for 2 bytes, htonl() for 4 */
     return send_all(fd, &header, sizeof header) && send_all(fd, message, length);
 }
 
-/* Receives one message into room[0..MOST-1], however it has been cut up on its way, and puts its
- * length into *length. What comes after it is left for the next call. */
+/* Receives one message into room[0..MOST-1], however many pieces it comes in, and puts its
+ * length into *length. What comes after it stays in the receive buffer, for the next call. */
 static enum outcome receive_message(int fd, char room[MOST], size_t *length)
 {
     uint32_t header;
@@ -97,7 +98,7 @@ static enum outcome receive_message(int fd, char room[MOST], size_t *length)
     if (got < (ssize_t)sizeof header)
         return CUT_OFF;
     *length = ntohl(header);
-    if (*length > MOST) /* never trust a length that comes from outside */
+    if (*length > MOST) /* never trust a length that a peer sends */
         return TOO_LONG;
     got = receive_all(fd, room, *length);
     return got < 0 ? FAILED : got < (ssize_t)*length ? CUT_OFF : MESSAGE;
@@ -141,14 +142,14 @@ static void sender(const struct endpoint *at)
     int size = 16384, fd = socket(at->sa.sa_family, SOCK_STREAM, 0);
     if (fd < 0)
         die("socket");
-    /* A small output buffer: a long message does not fit into it, and send() has to wait. */
+    /* A small send buffer: a long message does not fit into it, and send() has to wait. */
     if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) < 0)
         die("setsockopt SO_SNDBUF of fd %d", fd);
     if (connect(fd, &at->sa, at->length) < 0)
         die("connect %s", endpoint_text(at).s);
     while ((n = getline(&line, &room, stdin)) >= 0 && !ferror(stdin)) {
         if (n > 0 && line[n - 1] == '\n')
-            n--; /* the newline is no part of the message */
+            n--; /* the newline is not part of the message */
         if (n > MOST) {
             fprintf(stderr, "09-exercise: a line of %zd bytes is too long a message\n", n);
             exit(1);

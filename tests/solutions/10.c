@@ -1,4 +1,4 @@
-/* 10-exercise: send a file, say that it was all, and get its size back.
+/* 10-exercise: send a file, say that this was all, and get its size back.
  *
  * Run:       bin/10-exercise --server       in one terminal
  *            bin/10-exercise <README.md     in a second one; compare with `wc -c README.md`
@@ -21,14 +21,14 @@ int main(int argc, char **argv)
     struct endpoint at = parse_endpoint(read_arguments(
         argc, argv,
         "Sends stdin, and prints the size that the server has counted.\n"
-        "--server: counts what each client sends until it has finished, and tells it.",
+        "--server: counts what each client sends until it has finished, and sends the number.",
         options, "HOST:PORT"));
 
     if (options[0].given) {
         catch_stop_signals();
         log_waits = false; /* a server does not wait until somebody reads what it prints */
         int listener = open_listener(&at, 5);
-        at = local_endpoint(listener); /* the kernel chooses, where the port is 0 */
+        at = local_endpoint(listener); /* the kernel chooses the port if it is 0 */
         say("listen: fd %d is %s\n", listener, endpoint_text(&at).s);
         while (wait_for(listener, POLLIN)) {
             int fd = accept(listener, NULL, NULL);
@@ -55,8 +55,8 @@ int main(int argc, char **argv)
 }
 
 /* The server: receives until the client has finished, then sends the number of bytes as a line of
- * text, "12345\n". Returns false, with errno, where receiving or sending fails: that is the end of
- * this client, and not of the server. */
+ * text, "12345\n". Returns false, with errno, if receiving or sending fails: that ends this
+ * client, not the server. */
 static bool serve(int fd)
 {
     static char bytes[65536];
@@ -78,7 +78,7 @@ static bool serve(int fd)
     return send(fd, line, (size_t)length, MSG_NOSIGNAL) == length;
 }
 
-/* The client: sends all that stdin has, and says that this was all. die() where it fails. */
+/* The client: sends all that stdin has, and says that this was all. Call die() if that fails. */
 static void send_file(int fd)
 {
     static char bytes[65536];
@@ -97,13 +97,13 @@ static void send_file(int fd)
             sent += m;
         }
     }
-    /* One direction ends. close() would end both: nobody could get the answer. */
+    /* This ends one direction. close() would end both, and the answer would be lost. */
     if (shutdown(fd, SHUT_WR) < 0)
         die("shutdown of fd %d", fd);
 }
 
 /* The client: receives a line, and prints it on stdout. The program ends with a message on stderr
- * and exit status 1 where the connection ends before the line does. */
+ * and exit status 1 if the connection ends before the line does. */
 static void say_answer(int fd)
 {
     char line[32] = "";

@@ -3,10 +3,10 @@
  * Run:       bin/11-exercise          in one terminal
  *            bin/05-connect           in as many others as you like, and type
  *
- * A client that does not read has to leave: so no byte is ever kept for anybody.
+ * A client that does not read has to leave, so the server never keeps bytes for a client.
  *
- * epoll is Linux alone. */
-#define _DEFAULT_SOURCE /* for <sys/epoll.h> in all its parts */
+ * epoll exists only on Linux. */
+#define _DEFAULT_SOURCE /* for all of <sys/epoll.h> */
 #include "common.h"
 
 #include <errno.h>
@@ -17,9 +17,9 @@
 
 enum { MOST = 20000 };
 
-/* in_chat[fd]: is this descriptor a client? All of them are below `end`. No client gets a
- * descriptor from `most` on: so one is always free, to accept whoever is one too many, and turn it
- * away. */
+/* in_chat[fd]: is this descriptor a client? All clients are below `end`. No client keeps a
+ * descriptor of `most` or more. So one descriptor is always free, to accept one client too many and
+ * turn it away. */
 static bool in_chat[MOST];
 static int most, end;
 
@@ -34,7 +34,7 @@ static void leave(int fd);
 int main(int argc, char **argv)
 {
     struct endpoint at = parse_endpoint(
-        read_arguments(argc, argv, "A chat for ten thousand: what one says, all the others hear.",
+        read_arguments(argc, argv, "A chat for ten thousand: what one sends, all the others get.",
                        NULL, "HOST:PORT"));
     catch_stop_signals();
     log_waits = false; /* a server does not wait until somebody reads what it prints */
@@ -56,7 +56,7 @@ int main(int argc, char **argv)
         die("fcntl O_NONBLOCK of fd %d", listener);
     if (!watch(listener))
         die("epoll_ctl of fd %d", listener);
-    at = local_endpoint(listener); /* the kernel chooses, where the port is 0 */
+    at = local_endpoint(listener); /* the kernel chooses the port if it is 0 */
     say("listen: fd %d is %s\n", listener, endpoint_text(&at).s);
 
     while (!stop_requested()) {
@@ -65,10 +65,10 @@ int main(int argc, char **argv)
         for (int i = 0; i < count; i++) {
             if (ready[i] == listener)
                 arrivals = true;
-            else if (in_chat[ready[i]]) /* or it has had to leave a moment ago */
+            else if (in_chat[ready[i]]) /* it may have had to leave a moment ago */
                 hear(ready[i]);
         }
-        /* Only now: a new client may get the descriptor of one who has just left. */
+        /* Last: a new client may get the descriptor of one that has just left. */
         if (arrivals)
             let_in(listener);
     }
@@ -80,18 +80,18 @@ int main(int argc, char **argv)
     return 0;
 }
 
-/* From now on epoll tells when this socket can be read from. Returns false, with errno, where that
- * fails. */
+/* From now on epoll reports when there is something to receive or to accept on this socket. Returns
+ * false, with errno, if that fails. */
 static bool watch(int fd)
 {
-    /* Level-triggered (no EPOLLET): what hear() leaves unread, we are told of again. */
+    /* Level-triggered (no EPOLLET): epoll reports again what hear() leaves unread. */
     struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
     return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 /* Waits until sockets are ready, and puts their descriptors into ready[0..room-1]. Returns how many
- * there are; 0 where a signal has come. (Wait with epoll_pwait() and `while_waiting`, so that ^C
- * comes through.) */
+ * there are, or 0 if a signal has interrupted the wait. (Wait with epoll_pwait() and
+ * `while_waiting`, so that ^C can interrupt it.) */
 static int wait_for_ready(int ready[], int room)
 {
     struct epoll_event events[256];
@@ -103,8 +103,8 @@ static int wait_for_ready(int ready[], int room)
     return count > 0 ? count : 0;
 }
 
-/* Clients wait at the listener: accept all of them, and watch their sockets. A client with a
- * descriptor from `most` on is turned away. Note who is in the chat: in_chat[fd], `end`. */
+/* Connections are pending: accept all of them, and watch their sockets. Turn away a client whose
+ * descriptor is `most` or more. Note which clients are in the chat: in_chat[fd], `end`. */
 static void let_in(int listener)
 {
     int fd;
@@ -117,14 +117,14 @@ static void let_in(int listener)
         if (fd >= end)
             end = fd + 1;
     }
-    /* The whole machine has no descriptor, or no memory, for one more: epoll will tell of the
+    /* The whole machine has no descriptor, or no memory, for one more: epoll will report the
      * listener again at once. Let a moment pass, or we would keep a processor busy. */
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
         poll(NULL, 0, 100);
 }
 
-/* This client is ready: receive what it says, and send it to all the others. leave() is for a
- * client that has finished, that has gone, or that does not read. */
+/* This client is ready: receive what it has sent, and send that to all the others. Call leave() for
+ * a client that has finished, that has gone, or that does not read. */
 static void hear(int from)
 {
     static char heard[16384];
@@ -140,7 +140,7 @@ static void hear(int from)
             leave(to); /* it has gone, or its buffers are full */
 }
 
-/* This client is not in the chat any more. epoll forgets a socket that is closed. */
+/* This client is no longer in the chat. epoll forgets a socket that is closed. */
 static void leave(int fd)
 {
     in_chat[fd] = false;
