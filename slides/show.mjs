@@ -133,7 +133,7 @@ function tableOf(lines, show) {
       if (cells.length !== show.table.length) throw new Error(`show: ${show.table.length} columns, and ${cells.length} in "${line.text}"`)
       return `<tr${line.key ? ' class="key"' : ''}>${cells.filter((_, i) => show.table[i] !== '-').map((cell) => `<td>${escape(cell === '-' ? '\u2013' : cell)}</td>`).join('')}</tr>`
     })
-  const head = `<tr>${show.table.filter((cell) => cell !== '-').map((cell) => `<th>${escape(cell)}</th>`).join('')}</tr>`
+  const head = `<tr>${show.table.filter((cell) => cell !== '-').map((cell) => `<th>${escape(cell).replace('-', '\u2011')}</th>`).join('')}</tr>`
   return `<p class="command"><b>$ </b>${escape(command.text)}</p><table class="rows"><thead>${head}</thead><tbody>${rows.join('')}</tbody></table>`
 }
 
