@@ -383,7 +383,7 @@ const EDGE = 8
 const RAIL = 28 // between a machine's outer wall and its cards: the lines from programs to their fds
 const CARD = 431 // an fd, any endpoint of IPv4 ("192.168.100.100:51234"), and the dot
 const GAP = 30 // between card and door: a listener's waves
-const DOOR = 90 // "51234"
+const DOOR = 104 // "51234", and some room at both sides
 const FD = 46
 const LINE = 31
 const [TWO_LINES, THREE_LINES] = [80, 99] // heights of cards
@@ -969,7 +969,11 @@ function drawCard(layout, card, mark) {
     add(path([17, 24].map((r, i) => `M${dx + o * r} ${dy - 8 - 5 * i}q${o * 8} ${8 + 5 * i} 0 ${16 + 10 * i}`).join(''), 'wave'))
   } else if (all((t) => t.peer.port < 0)) add(el('circle', { cx: dx, cy: dy, r: 10, class: 'ring' }))
   else if (all((t) => CONNECTING.has(t.state))) add(el('circle', { cx: dx, cy: dy, r: 12, class: `ring connecting${color}` }))
-  else add(el('circle', { cx: dx, cy: dy, r: 13, class: `dot${color}` }), color && sign(dx, dy, card.color))
+  else {
+    // The frame of a mark does not cut the line.
+    if (mark && mark !== 'peer' && color) add(path(`M${dx} ${dy}h${-wing.side * 12}`, `stub${color}`))
+    add(el('circle', { cx: dx, cy: dy, r: 13, class: `dot${color}` }), color && sign(dx, dy, card.color))
+  }
   return group
 }
 
@@ -995,8 +999,8 @@ function drawPrograms(wing, marked) {
       { class: 'program', 'data-machine': clean(wing.machine.name), 'data-pids': pids.join(' ') },
       programs.length > 1 ? rect(x + 5, top + 4, width, height - 2, 'body behind', { rx: 7 }) : null,
       rect(x, top, width, height, 'body', { rx: 7 }),
-      text(x + 9, top + (wing.compact ? 26 : 29), 'name', fit(box.name, width - 18)),
-      wing.compact ? null : text(x + 9, top + 59, 'quiet', fit(box.second, width - 18)),
+      text(x + 9, top + (wing.compact ? 26 : 27), 'name', fit(box.name, width - 18)),
+      wing.compact ? null : text(x + 9, top + 56, 'quiet', fit(box.second, width - 18)),
       marked && programs.some((p) => p.key === marked) ? drawMark(x - 4, top - 4, width + 8, height + 8, true) : null
     )
   })
@@ -1176,7 +1180,7 @@ const variables = (theme) =>
     .join(';')
 
 const ofColor = (i) =>
-  `.picture .line.c${i},.picture .body.c${i},.picture .ring.c${i}{stroke:var(--c${i})}` +
+  `.picture .line.c${i},.picture .stub.c${i},.picture .body.c${i},.picture .ring.c${i}{stroke:var(--c${i})}` +
   `.picture .body.c${i}{stroke-width:4}` +
   `.picture .dot.c${i},.picture .fill.c${i},.picture .peer.c${i}{fill:var(--c${i})}`
 
@@ -1204,7 +1208,7 @@ export const CSS = `.picture{${variables('light')}}
 .picture .frame{fill:var(--frame);stroke:var(--door);stroke-width:3}
 .picture .opening{fill:var(--opening)}
 .picture .tie{fill:none;stroke:var(--ink);stroke-width:3.5;stroke-dasharray:2 7;stroke-linecap:round}
-.picture .line,.picture .under{fill:none;stroke-width:6}
+.picture .line,.picture .stub,.picture .under{fill:none;stroke-width:6}
 .picture .under{stroke:var(--page);stroke-width:11}
 .picture .wide{stroke-width:14}
 .picture .under.wide{stroke-width:19}

@@ -42,20 +42,28 @@ function arrow(x1, y1, x2, y2, className = 'arrow') {
 
 // Two lifelines, time goes down: bars with what each side is in, packets between them, calls outside.
 // Times are rows. A call may last: `to` is when it returns, and `returns` says what.
-function lifelines({ left, right, rows, bars, packets = [], calls }, height) {
+// `listener`: the left side has a second bar beside its own, for the socket that listens.
+function lifelines({ left, right, rows, bars, packets = [], calls, listener = false }, height) {
   const BAR = 210
   const top = 56
   const y = (t) => Math.round(top + (t * (height - top - 12)) / rows)
-  const side = { left: { x: 330, out: -1, edge: 540, title: left }, right: { x: 740, out: 1, edge: 740, title: right } }
+  const side = {
+    left: { x: listener ? 390 : 330, width: BAR, out: -1, title: left },
+    right: { x: listener ? 790 : 740, width: BAR, out: 1, title: right },
+    listener: { x: 250, width: 126, out: -1, title: '' },
+  }
+  side.left.edge = side.left.x + BAR
+  side.right.edge = side.right.x
   const parts = []
-  for (const s of Object.values(side)) {
-    parts.push(name(s.x + BAR / 2, 34, s.title, 'middle'))
-    parts.push(path(`M${s.x + BAR / 2} ${top}V${height - 8}`, 'tie'))
+  for (const s of [side.left, side.right]) {
+    parts.push(name(s.x + (listener && s === side.left ? 36 : BAR / 2), 34, s.title, 'middle'))
+    if (!listener || s === side.right) parts.push(path(`M${s.x + BAR / 2} ${top}V${height - 8}`, 'tie'))
   }
   for (const bar of bars) {
-    const { x } = side[bar.side]
-    parts.push(rect(x, y(bar.from), BAR, y(bar.to) - y(bar.from) - 2, bar.lit ? 'lit' : bar.over ? 'body behind' : 'body', { rx: 6 }))
-    parts.push(text(x + BAR / 2, (y(bar.from) + y(bar.to)) / 2 + 9, bar.over ? 'quiet' : 'state', bar.text, 'middle'))
+    const { x, width } = side[bar.side]
+    parts.push(rect(x, y(bar.from), width, y(bar.to) - y(bar.from) - 2, bar.lit ? 'lit' : bar.over ? 'body behind' : 'body', { rx: 6 }))
+    parts.push(text(x + width / 2, (y(bar.from) + y(bar.to)) / 2 + 9, bar.over ? 'quiet' : 'state', bar.text, 'middle'))
+    if (bar.above) parts.push(name(x + width / 2, y(bar.from) + (bar.from ? -12 : 36), bar.above, 'middle'))
   }
   for (const p of packets) {
     const [from, to] = p.from === 'left' ? [side.left.edge, side.right.edge] : [side.right.edge, side.left.edge]
@@ -63,12 +71,13 @@ function lifelines({ left, right, rows, bars, packets = [], calls }, height) {
     parts.push(name((from + to) / 2, Math.round((y(p.at) + y(p.to)) / 2 - 14 - (y(p.to) - y(p.at)) * 0.35), p.text, 'middle'))
   }
   for (const call of calls) {
-    const { x, out } = side[call.side]
+    const { out } = side[call.side]
+    const { x } = call.side === 'left' && listener ? side.listener : side[call.side]
     const edge = out < 0 ? x - 8 : x + BAR + 8
     const anchor = out < 0 ? 'end' : 'start'
     const words = (t, string, className) => parts.push(text(edge + out * 22, y(t) + 9, className, string, anchor))
     words(call.at, call.text, call.quiet ? 'quiet' : 'name')
-    if (call.note) parts.push(text(edge + out * 22, y(call.at) + 43, 'quiet', call.note, anchor))
+    if (call.note) parts.push(text(edge + out * 22, y(call.at) + 40, 'quiet', call.note, anchor))
     if (call.to === undefined) parts.push(path(`M${edge} ${y(call.at)}h${out * 14}`, 'rail'))
     else {
       parts.push(path(`M${edge} ${y(call.at)}h${out * 12}V${y(call.to)}h${-out * 12}`, 'rail'))
@@ -105,8 +114,8 @@ function buffers({ output, input, moving, send, recv, note, sizes = {}, names = 
   row(b.x + 92, first, output)
   row(a.x + 92, second, 0)
   row(b.x + 92, second, 0)
-  if (input) parts.push(text(a.x + 92, first + 92, 'quiet', `Recv-Q ${sizes.input ?? ''}`))
-  if (output) parts.push(text(b.x + 92, first + 92, 'quiet', `Send-Q ${sizes.output ?? ''}`))
+  if (input) parts.push(text(a.x + 92, first + 92, 'quiet', sizes.input ? `Recv-Q ${sizes.input} bytes` : 'Recv-Q'))
+  if (output) parts.push(text(b.x + 92, first + 92, 'quiet', sizes.output ? `Send-Q ${sizes.output} bytes` : 'Send-Q'))
   // The way of the bytes, and the way back.
   parts.push(path(`M${b.x + 18} ${first + 28}H${a.x + 484}`, 'line c0'))
   parts.push(path(`M${a.x + 484} ${second + 28}H${b.x + 18}`, 'line over'))
@@ -218,26 +227,63 @@ function strip({ left, right, door, name: [a, b] }, height) {
   const parts = [rect(8, 8, 420, height - 16, 'machine', { rx: 12 }), name(28, 46, a)]
   parts.push(rect(852, 8, 420, height - 16, 'machine', { rx: 12 }), name(1252, 46, b, 'end'))
   const y = (i) => 62 + i * 64
-  parts.push(rect(383, 24, 90, height - 44, 'frame', { rx: 6 }), text(428, 52, 'port', String(door), 'middle'))
+  parts.push(rect(376, 24, 104, height - 44, 'frame', { rx: 6 }), text(428, 52, 'port', String(door), 'middle'))
   left.forEach((s, i) => {
     parts.push(name(150, y(i) + 10, s.fd, 'end'))
     if (s.listens) {
       parts.push(el('circle', { cx: 200, cy: y(i), r: 14, class: 'ring' }), path(`M222 ${y(i) - 13}q8 13 0 26M234 ${y(i) - 18}q12 18 0 36`, 'wave'))
-      parts.push(path(`M256 ${y(i)}H383`, 'tie'))
+      parts.push(path(`M256 ${y(i)}H376`, 'tie'))
     } else {
       const to = y(s.to)
-      parts.push(path(`M200 ${y(i)}H473C640 ${y(i)} 640 ${to} 807 ${to}H1080`, 'line c0'), el('circle', { cx: 200, cy: y(i), r: 14, class: 'dot c0' }))
+      parts.push(path(`M200 ${y(i)}H480C640 ${y(i)} 640 ${to} 800 ${to}H1080`, 'line c0'), el('circle', { cx: 200, cy: y(i), r: 14, class: 'dot c0' }))
     }
   })
   right.forEach((s, i) => {
     const at = y(s.row)
-    parts.push(rect(807, at - 44, 90, 62, 'frame', { rx: 6 }), text(852, at - 14, 'port', String(s.door), 'middle'))
-    parts.push(path(`M807 ${at}H1080`, 'line c0'), el('circle', { cx: 1080, cy: at, r: 14, class: 'dot c0' }), name(1120, at + 10, s.fd))
+    parts.push(rect(800, at - 44, 104, 62, 'frame', { rx: 6 }), text(852, at - 14, 'port', String(s.door), 'middle'))
+    parts.push(path(`M800 ${at}H1080`, 'line c0'), el('circle', { cx: 1080, cy: at, r: 14, class: 'dot c0' }), name(1120, at + 10, s.fd))
   })
   return parts
 }
 
-const DRAWINGS = { lifelines, buffers, tuple, networks, range, strip, way }
+// The signs of all figures, each with its name and what it means, and a line from one to the other.
+function legend({ machine, program, door, listener, connected, signs }, height) {
+  const parts = [rect(8, 8, 560, height - 16, 'machine', { rx: 12 }), name(26, 44, machine)]
+  parts.push(rect(40, 60, 250, 72, 'body', { rx: 7 }), name(52, 90, program[0]), text(52, 121, 'quiet', program[1]))
+  parts.push(rect(14, 150, 553, height - 164, 'kernel', { rx: 6 }), name(480, 186, 'kernel', 'middle'))
+  const card = (y, h, { fd, lines }, color) => {
+    parts.push(rect(40, y, 431, h, `body${color}`, { rx: 7 }), path(`M86 ${y + 8}V${y + h - 8}`, 'rule'), name(63, y + 38, fd, 'middle'))
+    parts.push(text(94, y + 30, 'address', lines[0]), text(94, y + 64, `peer${color}`, lines[1]))
+  }
+  const [first, second] = [204, 338]
+  parts.push(rect(504, first - 4, 112, height - 48 - first, 'frame', { rx: 6 }), text(560, first + 26, 'port', door, 'middle'))
+  parts.push(rect(509, first + 34, 102, height - 92 - first, 'opening', { rx: 3 }))
+  card(first, 118, listener, '')
+  parts.push(text(94, first + 100, 'state', 'LISTEN'))
+  card(second, 118, connected, ' c0')
+  for (const [x, word] of [[94, 'out'], [264, 'in']]) {
+    parts.push(rect(x, second + 76, 156, 34, 'bar', { rx: 3 }), text(x + 8, second + 103, 'quiet', word))
+  }
+  parts.push(path(`M165 132V142H24V${second + 28}H40M24 ${first + 28}H40`, 'rail'))
+  const [one, two] = [first + 84, second + 66]
+  parts.push(path(`M495 ${one}H508`, 'tie'), el('circle', { cx: 471, cy: one, r: 12, class: 'ring' }))
+  parts.push(path(`M488 ${one - 13}q8 13 0 26M495 ${one - 18}q12 18 0 36`, 'wave'))
+  parts.push(path(`M471 ${two}H628`, 'line c0'), el('circle', { cx: 471, cy: two, r: 13, class: 'dot c0' }))
+  const points = {
+    program: [290, 90], kernel: [540, 176], listener: [300, second + 118], waves: [508, one], door: [616, first + 12],
+    local: [424, second + 22], peer: [440, second + 56], buffers: [420, second + 93], fd: [63, second + 50],
+  }
+  signs.forEach((s, i) => {
+    const y = 34 + i * 55
+    const [x, at] = points[s.to]
+    const low = { fd: height - 32, listener: height - 44 }[s.to] // below the cards
+    parts.push(path(`M${x} ${at}${low ? `V${low}H630` : ''}L652 ${y}H664`, 'rail'))
+    parts.push(name(670, y + 10, s.name), text(800, y + 10, 'quiet', s.means))
+  })
+  return parts
+}
+
+const DRAWINGS = { legend, lifelines, buffers, tuple, networks, range, strip, way }
 
 function drawing(file, frame) {
   const height = frame.height ?? file.height ?? 608

@@ -4,8 +4,9 @@
 // from bin/12-picture at the moment that the figure shows. --check writes nothing, and says where
 // the kernel now tells something else. (Then: make figures.)
 //
-// What differs from run to run gets the numbers that the whole deck has: a program's process id, and
-// the port that the kernel chose for a client. Of a machine's addresses only those that the figure
+// A program is called what it is in the figure, a server or a client. What differs from run to run
+// gets the numbers that the whole deck has: a program's process id, and the port that the kernel chose
+// for a client. Of a machine's addresses only those that the figure
 // needs are kept. All else is as the kernel said it.
 import { spawn } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -16,10 +17,10 @@ const PICTURE = '127.0.0.1:8089'
 const started = [] // programs, in the order in which they were started
 
 // Starts a program, and waits for the line that says that it has done what it is there for.
-function start(pc, command, line, { pid, port } = {}) {
+function start(pc, command, line, { as, pid, port } = {}) {
   const words = pc ? ['common/lab', 'run', pc, ...command.split(' ')] : command.split(' ')
   const child = spawn(words[0], words.slice(1), { stdio: 'pipe' })
-  const program = { child, pc, pid, port, name: words.at(pc ? 3 : 0).split('/').pop(), said: '' }
+  const program = { child, pc, as, pid, port, name: words.at(pc ? 3 : 0).split('/').pop(), said: '' }
   started.push(program)
   return new Promise((resolve, reject) => {
     const late = setTimeout(() => reject(new Error(`${command}: no line "${line}" in time`)), patience)
@@ -58,9 +59,9 @@ function asInDeck(snapshot, like) {
     const mine = started.filter((p) => p.pc === machine.name && p.pid)
     const found = machine.programs.filter((p) => mine.some((m) => m.name === p.name)).sort((a, b) => a.pid - b.pid)
     for (const program of found) {
-      const known = mine.find((m) => m.name === program.name && ![...pids.values()].includes(m.pid))
+      const known = mine.find((m) => m.name === program.name && ![...pids.values()].includes(m))
       if (!known) continue
-      pids.set(program.pid, known.pid)
+      pids.set(program.pid, known)
       if (known.port) ports.set(program.sockets[0].local, program.sockets[0].local.replace(/:\d+$/, `:${known.port}`))
     }
   }
@@ -74,7 +75,7 @@ function asInDeck(snapshot, like) {
     if (missing.length) throw new Error(`${name} does not have the address ${missing}, but ${machine.addresses}`)
     const programs = machine.programs
       .filter((p) => pids.has(p.pid))
-      .map((p) => ({ pid: pids.get(p.pid), name: p.name, sockets: p.sockets.map(socket) }))
+      .map((p) => ({ pid: pids.get(p.pid).pid, name: pids.get(p.pid).as, sockets: p.sockets.map(socket) }))
       .sort((a, b) => a.pid - b.pid)
     return { name, addresses, programs, orphans: machine.orphans.map(socket) }
   })
@@ -83,8 +84,8 @@ function asInDeck(snapshot, like) {
 
 // --- The scenes: what is run for each file, and when each figure is taken ----------------------------
 
-const server = () => start('A', 'bin/07-accept-many --quiet 192.168.0.101:6666', 'listen:', { pid: 4242 })
-const client = (pc, pid, port) => start(pc, 'bin/05-connect 192.168.0.101:6666', 'connect:', { pid, port })
+const server = () => start('A', 'bin/07-accept-many --quiet 192.168.0.101:6666', 'listen:', { as: 'server', pid: 4242 })
+const client = (pc, pid, port) => start(pc, 'bin/05-connect 192.168.0.101:6666', 'connect:', { as: 'client', pid, port })
 
 const SCENES = {
   async steps(take) {
@@ -97,7 +98,7 @@ const SCENES = {
     await take('queue')
     process.kill(pid, 'SIGCONT')
     for (const figure of ['steps-3', 'steps-4', 'steps-5', 'steps-6']) await take(figure)
-    await client('C', 4302, 51234)
+    await client('C', 4302, 40001)
     await take('steps-7')
   },
   async sockets(take) {
@@ -109,14 +110,14 @@ const SCENES = {
     for (const figure of ['accept-many', 'endpoints']) await take(figure)
   },
   async loopback(take) {
-    await start('A', 'bin/06-accept-one 127.0.0.1:6666', 'listen:', { pid: 4242 })
-    await start('A', 'bin/05-connect 127.0.0.1:6666', 'connect:', { pid: 4243, port: 51234 })
-    await start('B', 'bin/06-accept-one 127.0.0.1:6666', 'listen:', { pid: 4244 })
+    await start('A', 'bin/06-accept-one 127.0.0.1:6666', 'listen:', { as: 'server', pid: 4242 })
+    await start('B', 'bin/06-accept-one 127.0.0.1:6666', 'listen:', { as: 'server', pid: 4244 })
+    await start('B', 'bin/05-connect 127.0.0.1:6666', 'connect:', { as: 'client', pid: 4245, port: 51234 })
     await take('loopback')
   },
   async 'ports-in-use'(take) {
-    await start('A', 'bin/06-accept-one 127.0.0.1:6666', 'listen:', { pid: 4242 })
-    await start('A', 'bin/05-connect 127.0.0.1:6666', 'connect:', { pid: 4243, port: 51234 })
+    await start('A', 'bin/06-accept-one 127.0.0.1:6666', 'listen:', { as: 'server', pid: 4242 })
+    await start('A', 'bin/05-connect 127.0.0.1:6666', 'connect:', { as: 'client', pid: 4243, port: 51234 })
     await take('ports-in-use')
   },
 }

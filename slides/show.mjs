@@ -26,7 +26,8 @@ function readTranscript(content) {
 //   key: TEXT                the lines with this text are on a band
 //   rows: A / B C            which panes are beside each other: A alone, below it B and C
 //   hide: TEXT               the lines with this text are left out
-//   table C: one | two       the lines of terminal C (A, unless told) are rows of a table with these headings
+//   table C: one | two       the lines of terminal C (A, unless told) are rows of a table with these headings;
+//                            a column with the heading - is left out
 //   command => shown         how a command is shown; unless told, without its "| grep ..." and the like
 function readShow(content) {
   const show = { names: {}, key: [], hide: [], table: null, rows: null, commands: {} }
@@ -104,10 +105,12 @@ function panes(lines, show, lab, room) {
       const pc = lab && ADDRESSES[t]
       const name = show.names[t] ?? (pc ? `PC ${t}` : `terminal ${t}`)
       const where = pc ? (show.names[t] ? `PC ${t}` : ADDRESSES[t]) : ''
+      // Outside the lab all terminals are on one machine: they have the colours of PC A.
+      const color = lab || t === 'A' ? t : 'D'
       const area = `grid-column:${column + 1};grid-row:1 / ${row + 3}`
       return [
-        `<div class="pane terminal-${t}" style="${area}"></div>`,
-        `<div class="pane-name terminal-${t}" style="grid-column:${column + 1};grid-row:1"><b>${escape(name)}</b><span>${where}</span></div>`,
+        `<div class="pane terminal-${color}" style="${area}"></div>`,
+        `<div class="pane-name terminal-${color}" style="grid-column:${column + 1};grid-row:1"><b>${escape(name)}</b><span>${where}</span></div>`,
         ...placed
           .filter((line) => line.terminal === t)
           .map((line) => {
@@ -117,7 +120,7 @@ function panes(lines, show, lab, room) {
           }),
       ]
     })
-    return `<div class="panes${big ? ' big' : ''}" role="group" aria-label="terminals ${group.join(' and ')}" style="grid-template-columns:${columns}">${cells.join('\n')}</div>`
+    return `<div class="panes${big ? ' big' : ''}" role="group" aria-label="terminals ${group.join(' and ')}" style="grid-template-columns:${columns}">${cells.join('\n')}<div class="pane-foot" style="grid-row:${row + 2}"></div></div>`
   })
 }
 
@@ -128,9 +131,9 @@ function tableOf(lines, show) {
     .map((line) => {
       const cells = line.text.trim().split(/ {2,}/)
       if (cells.length !== show.table.length) throw new Error(`show: ${show.table.length} columns, and ${cells.length} in "${line.text}"`)
-      return `<tr${line.key ? ' class="key"' : ''}>${cells.map((cell) => `<td>${escape(cell === '-' ? '\u2013' : cell)}</td>`).join('')}</tr>`
+      return `<tr${line.key ? ' class="key"' : ''}>${cells.filter((_, i) => show.table[i] !== '-').map((cell) => `<td>${escape(cell === '-' ? '\u2013' : cell)}</td>`).join('')}</tr>`
     })
-  const head = `<tr>${show.table.map((cell) => `<th>${escape(cell)}</th>`).join('')}</tr>`
+  const head = `<tr>${show.table.filter((cell) => cell !== '-').map((cell) => `<th>${escape(cell).replace('-', '\u2011')}</th>`).join('')}</tr>`
   return `<p class="command"><b>$ </b>${escape(command.text)}</p><table class="rows"><thead>${head}</thead><tbody>${rows.join('')}</tbody></table>`
 }
 
@@ -149,6 +152,7 @@ function transcript(info, content, showContent, room) {
 
 // ```code server lessons/06-accept-one/accept-one.c      takes lines from a lesson, and shows them
 // ```code server lit=3 from=2 to=5                        shows some of them again; one or more are lit
+// With pc=B, the lines have the name of that PC in place of numbers.
 // Each line has to be in the lesson, to the letter. So the deck cannot show code that is not there.
 function code(info, content, listings) {
   const [, name, ...options] = info.split(' ')
@@ -168,7 +172,7 @@ function code(info, content, listings) {
   const [from, to] = [Number(number('from') ?? 1), Number(number('to') ?? lines.length)]
   const shown = lines.slice(from - 1, to).map((line, i) => {
     const n = from + i
-    return `<span class="code-line${lit.includes(n) ? ' key' : ''}"><i>${n}</i>${escape(line)}</span>`
+    return `<span class="code-line${lit.includes(n) ? ' key' : ''}"><i>${number('pc') ?? n}</i>${escape(line)}</span>`
   })
   return `<pre class="listing${shown.length > 6 ? " whole" : ""}"><code>${shown.join('\n')}</code></pre>`
 }
@@ -190,7 +194,7 @@ function cards(content) {
   const [head, ...body] = rows
   const shown = body.map((row) => `<tr${row.startsWith('*') ? ' class="key"' : ''}>${cells(row, 'td')}</tr>`)
   const [from, to] = packet.split(' -> ')
-  const arrives = packet ? `<p class="packet"><span>a packet</span> from <b>${escape(from)}</b> to <b>${escape(to)}</b></p>` : ''
+  const arrives = packet ? `<p class="packet"><span>Which socket gets this packet?</span><br>from <b>${escape(from)}</b> to <b>${escape(to)}</b></p>` : ''
   return `${arrives}<table class="rows"><thead><tr>${cells(head, 'th')}</tr></thead><tbody>${shown.join('')}</tbody></table>${
     result ? `<p class="result">${escape(result)}</p>` : ''
   }`
@@ -295,7 +299,7 @@ function addMap(state, tokens, html) {
   const titles = []
   tokens.forEach((token, i) => {
     if (token.type === 'marpit_slide_open') inside = token
-    if (token.type !== 'heading_open' || has(inside, 'part')) return
+    if (token.type !== 'heading_open' || !has(inside, 'exception')) return
     titles.push({ slide: slides.indexOf(inside), title: tokens[i + 1].content.replace(/^Not quite: ([a-z]?)/, (_, first) => first.toUpperCase()) })
   })
   const following = (slide) => {
@@ -303,6 +307,17 @@ function addMap(state, tokens, html) {
     return `<ul class="exceptions">${later.map((t) => `<li>${markdownInline(t.title)}</li>`).join('')}</ul>`
   }
   const markdownInline = (text) => escape(text).replace(/`([^`]*)`/g, '<code>$1</code>')
+  // A slide that says "Not quite" names the statement that it corrects, in the words of the recap.
+  const claims = new Map()
+  tokens.forEach((token, i) => {
+    const number = token.type === 'td_open' && tokens[i + 1].content
+    if (/^\d+$/.test(number)) claims.set(number, tokens[i + 4].content)
+  })
+  const corrects = (slide) => {
+    const [number] = slide.meta?.marpitDirectives?.footer?.match(/\d+/) ?? []
+    if (!claims.has(number)) throw new Error(`"Not quite", and the recap has no claim ${number}`)
+    return html(state, `<p class="corrects">Claim ${number}: ${markdownInline(claims.get(number))}</p>`)
+  }
   let n = 0
   let part = null
   let slide = null
@@ -314,6 +329,7 @@ function addMap(state, tokens, html) {
       const first = n === 1 ? [html(state, `<style>${PAGE_CSS}</style><script>${SCRIPT}</script>`)] : []
       return [token, ...first]
     }
+    if (token.type === 'heading_close' && has(slide, 'exception')) return [token, corrects(slide)]
     if (token.type !== 'marpit_slide_close') return [token]
     const place = part && (part.appendix ? part.title : `${part.title} \u00b7 ${main.indexOf(part) + 1}/${main.length}`)
     const kind = has(slide, 'optional') ? ' \u00b7 optional' : ''

@@ -134,7 +134,10 @@ claims() {
         $questions++ if $class =~ /question/;
         print "slide $n ($head) is not between a question and what follows\n"
             if ($class =~ /answer/) != ($before =~ /question/);
-        $before = $class;
+        # the title of an answer says which one is right: "B: ..."
+        print "slide $n ($head) does not begin with the letter of an answer\n"
+            if $class =~ /answer/ && !($head =~ /^([A-Z]): / && $choices =~ /^- \*\*$1\*\* /m);
+        ($before, $choices) = ($class, $words);
         END { print "$questions questions\n" if $questions != 8 }' >"$log/wrong"
     cat "$log/wrong"
     [[ ! -s $log/wrong ]]
