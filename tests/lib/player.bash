@@ -65,7 +65,7 @@ namespaces_or_skip() {
 a_place() {
     mkdir -p here/common
     cp "$play" "$netns" here/common
-    printf '%s\n' "lacking=' $* '" 'place_words=(ipv6 low-ports netem network strace lab curl)' 'lacks() {' \
+    printf '%s\n' "lacking=' $* '" 'place_words=(ipv6 low-ports netem network strace lab curl netstat)' 'lacks() {' \
         '    echo "$1" >>"$WORK/asked"' '    REPLY="there is no $1 on this day"' \
         '    [[ $lacking == *" $1 "* ]]' '}' >here/common/place.bash
     printf '%s\n' '#!/bin/sh' 'echo "$1" >>"$WORK/asked"' >here/common/lab

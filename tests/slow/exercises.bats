@@ -18,8 +18,8 @@ setup_file() {
     done
     # What is tested here is how the checks are made and told: a few checks of each exercise do.
     # (`make solutions` makes them all.)
-    only 06 'a client that says nothing' 'it listens at' '.C ends it'
-    only 02 'a port that is free' 'ports in use'
+    only 06 'a client that sends nothing' 'it listens at' '.C ends it'
+    only 02 'it prints the given port' 'it skips ports'
     only 05 'it finds the ports'
     "${plain[@]}" make -s -C "$course" bin/common.o CFLAGS=-O0
 }
@@ -118,7 +118,7 @@ shows() {
     perl -pe 's/(?=struct text line = time_line)/static char all[4]; static int n; all[n += 4] = 0; /' \
         tests/solutions/06.c >"$exercise"
     makes exercise-06
-    shows "  not yet  a client that says nothing gets"
+    shows "  not yet  a client that sends nothing gets"
     shows "seen:     the compiler's checkers have stopped the program at"
     shows "lessons/06-accept-one/exercise.c:$(grep -n 'all\[n' "$exercise" | cut -d : -f 1):"
     shows "index 4 out of bounds for type 'char [4]'"

@@ -452,7 +452,8 @@ listens() {
     listens leaves <input >left 2>&1 3>&- 4>&- &
     exec 5>input
     wait_until grep -qx ready left
-    [[ -n $(ss -Htn state fin-wait-2 sport = :6666) ]]
+    left_over() { [[ -n $(ss -Htn state fin-wait-2 sport = :6666) ]]; }
+    wait_until left_over
     "$play" page.md >log 2>&1 3>&- 4>&- 5>&- &
     background=$!
     wait_until grep -q '^Port 6666 ' log

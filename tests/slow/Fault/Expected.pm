@@ -172,15 +172,15 @@ our @rules = (
     ['^(07|11-ten|12)', '^(recvfrom|sendto)', '', 'loses', 'that client only'],
 
     ['^12', '^shutdown', '', 'loses', 'that client only, which has its answer'],
-    ['^12', '^openat AT "/proc/net/tcp6"', 'ENOENT', 'without', 'a kernel without IPv6'],
+    ['^12', '^openat AT "/proc/net/(tcp|udp)6"', 'ENOENT', 'without', 'a kernel without IPv6'],
     ['^12', '/proc//?net/(fib_trie|if_inet6)|/proc//ns|/comm|environ', '', 'without', 'an address or a name, which it does not know then'],
-    ['^12', '^read </proc//net/tcp', '', 'misses', '', 'read /proc/net/tcp6?'],
+    ['^12', '^read </proc//net/(tcp|udp)', '', 'misses', '', 'read /proc/net/(tcp|udp)6?'],
     ['^12', '^openat AT "/proc//fd"|^(newfstatat|fstat) </proc//fd>', 'EMFILE|ENFILE|ENOMEM', 'misses', '', 'opendir /proc/\d+/fd'],
     ['^12', '^getdents64 .*/proc//', 'ENOENT', 'without', 'the process has ended'],
     ['^12', '^getdents64', '', 'misses', '', 'readdir /proc\S*'],
     ['^12', '/proc//(fd|comm)|^readlink', '', 'without', 'it has ended, or is not ours to look at'],
     ['^12', '^openat AT "/proc"|^(newfstatat|fstat) </proc>', '', 'misses', '', 'opendir /proc'],
-    ['^12', '/proc/net', '', 'misses', '', '(open|read) /proc/net/tcp6?'],
+    ['^12', '/proc/net', '', 'misses', '', '(open|read) /proc/net/(tcp|udp)6?'],
 
     # The crowd.
     ['^11-crowd (talk|moved)', '^connect', 'EADDRNOTAVAIL', 'shows', 'others come from 127.0.0.2',
