@@ -113,3 +113,15 @@ asks() {
         -o "$log/none" "http://$at/favicon.ico" 2>&1) || :
     same $'200 1\n404 0' "$output"
 }
+
+@test "a browser shows the time" {
+    local browser
+    browser=$(type -P chromium chromium-browser google-chrome | head -n 1)
+    [[ -n $browser ]] || skip "there is no Chromium or Chrome here"
+    serve
+    # (It needs its sandbox for pages of others, and root can't have one.)
+    output=$(HOME=$log timeout -k 1 "$patience" "$browser" --headless --no-sandbox --disable-gpu \
+        --user-data-dir="$log/browser" --dump-dom "http://$at/" 2>/dev/null |
+        sed -nE 's/.*[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}.*/a page with the time/p')
+    same "a page with the time" "$output"
+}
