@@ -129,10 +129,10 @@ setup() {
     saw 02-bind 'Enter'
     saw 08-endpoints 'Enter'
     switches "$watch"
-    before=$REPLY
+    local asleep=$REPLY
     they_wait
     switches "$watch"
-    ((REPLY > before))
+    ((REPLY > asleep))
 }
 
 @test "12: a web server waits, with half a request, with answers that are read, or are not, or are the last" {
