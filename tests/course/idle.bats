@@ -112,8 +112,8 @@ setup() {
     they_wait
 }
 
-@test "02, 03, 04 --watch, 08, 10 and the crowd wait" {
-    for program in 02-bind 03-bind-twice 08-endpoints 10-states; do
+@test "02, 03, 04 --watch, 08 and the crowd wait" {
+    for program in 02-bind 03-bind-twice 08-endpoints; do
         start "$program" "bin/$program" 127.0.0.1:0
         waiting[$program]=$pid
     done
@@ -125,7 +125,7 @@ setup() {
     start crowd bin/11-crowd --clients 5 "$REPLY"
     waiting[crowd]=$pid
     eventually shown "^ESTAB 64 0 $REPLY "
-    for program in 02-bind 03-bind-twice 08-endpoints 10-states watch; do saw "$program" .; done
+    for program in 02-bind 03-bind-twice 08-endpoints watch; do saw "$program" .; done
     saw 02-bind 'Enter'
     saw 08-endpoints 'Enter'
     switches "$watch"
