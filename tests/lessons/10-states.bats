@@ -42,9 +42,9 @@ setup_file() {
     log=$BATS_FILE_TMPDIR
     ! lacks strace || return 0
     local begun=$SECONDS
-    quickly in_steps four "$at"
+    in_steps four "$at"
     echo "$((SECONDS - begun))" >"$log/four.seconds"
-    lacks ipv6 || quickly in_steps six "[::1]:$port"
+    lacks ipv6 || in_steps six "[::1]:$port"
     teardown
 }
 
