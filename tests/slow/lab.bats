@@ -7,6 +7,7 @@ load ../lib/helpers
 
 setup_file() {
     ! lacks lab || export no_lab=${REPLY//$'\n'/;}
+    common/lab up || : # meanwhile the one that lacks() has tried, and that ends by itself, is gone
     common/lab down
     before=$(the_machine)
     export before
