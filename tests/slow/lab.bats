@@ -198,6 +198,7 @@ only_b_sleeps() { [[ $(common/lab status) == *"A 192.168.0.101: "$'\n'*"B 192.16
     start play env PATIENCE=60 common/play "$log/x.md"
     saw play "^A. listen:"
     kill -KILL "$pid"
+    ended "$pid"
     nothing_is_left
 }
 
