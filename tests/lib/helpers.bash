@@ -116,7 +116,7 @@ eventually() {
     local deadline=$((SECONDS + patience)) tries=0
     until "$@"; do
         if ((SECONDS > deadline)); then
-            printf 'not within %s seconds (PATIENCE): %s\n' "$patience" "$*"
+            printf 'not within %s seconds (PATIENCE): %s\n' "$patience" "$*${seen:+$'\n'$seen}"
             return 1
         fi
         rest

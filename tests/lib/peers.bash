@@ -19,9 +19,10 @@ cue() {
 # STATE RECV-Q SEND-Q LOCAL PEER, with one blank between.
 shown() {
     local fields count=0
+    seen=$(ss -Htan) # what eventually() shows when it gives up
     while read -ra fields; do
         [[ ! "${fields[*]}" =~ $1 ]] || ((++count))
-    done < <(ss -Htan)
+    done <<<"$seen"
     ((count == ${2:-1}))
 }
 
