@@ -88,8 +88,9 @@ test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers b
 
 test-%: all ## test one lesson: make test-06
 	@common/need $(needed)
-	@{ $(MAKE) --no-print-directory -s -k -O -j "$$($(at_once))" $(wildcard tests/lessons/$*-*.bats) && \
-	    common/play --quiet $(wildcard lessons/$*-*/README.md); } $(and_found)
+	@$(MAKE) --no-print-directory -s -k -O -j "$$($(at_once))" $(wildcard tests/lessons/$*-*.bats) page-$* $(and_found)
+page-%:
+	@common/play --quiet $(call page_of,$*)
 
 all_tests := $(wildcard tests/lessons/*.bats tests/course/*.bats tests/slow/*.bats)
 .PHONY: $(all_tests)
