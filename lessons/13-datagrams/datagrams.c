@@ -3,7 +3,7 @@
  * Run:       bin/13-datagrams --receiver     in one terminal: it sends back what it receives
  *            bin/13-datagrams                in a second one: each line that you type is a message
  *            bin/13-datagrams --overfill     1000 messages for a buffer that has room for a few
- * Look for:  one socket for all peers; messages that keep their borders, or are lost in silence.
+ * Look for:  one socket for all peers; messages that keep their boundaries, or are lost in silence.
  *
  * The calls are POSIX. Linux only: MSG_TRUNC as recvfrom() takes it here, and --overfill, which
  * reads the kernel's count of lost messages. */
