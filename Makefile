@@ -73,13 +73,14 @@ tour-%: all ## play one lesson: make tour-06
 	@common/play $(call page_of,$*)
 
 # Each bats file runs in a network of its own, so that several can run at once; where the machine
-# does not allow that, one after the other. (Two for each core: most of the time they wait.)
-at_once = case $$(common/netns printenv PLAYED_IN 2>&1) in in*) echo "$$((2 * $$(nproc)))";; *) echo 1;; esac
+# does not allow that, one after the other. (Four for each core: most of the time they wait.)
+at_once = case $$(common/netns printenv PLAYED_IN 2>&1) in in*) echo "$$((4 * $$(nproc)))";; *) echo 1;; esac
 # After a command: print what SANITIZE=1 has found, even in a program whose output nobody read.
 and_found = ; result=$$?; ! grep -qsE 'ERROR: |runtime error: ' bin/found.* || \
             { cat bin/found.*; rm bin/found.*; exit 1; }; exit $$result
 # The long ones first. What takes minutes, or more tools, is in tests/slow: .ci/run runs it.
-long  := $(patsubst %,tests/course/%.bats,pages hints bad-peers slides command-line play)
+long  := $(patsubst %,tests/course/%.bats,tour bad-peers slides hints command-line lab) \
+         $(patsubst %,tests/lessons/%.bats,10-states 04-ports-in-use)
 tests := $(long) $(filter-out $(long),$(shell ls -r tests/course/*.bats tests/lessons/*.bats))
 test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers built in)
 	@common/need $(needed)
@@ -87,8 +88,9 @@ test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers b
 
 test-%: all ## test one lesson: make test-06
 	@common/need $(needed)
-	@{ $(MAKE) --no-print-directory -s -k -O -j "$$($(at_once))" $(wildcard tests/lessons/$*-*.bats) && \
-	    common/play --quiet $(wildcard lessons/$*-*/README.md); } $(and_found)
+	@$(MAKE) --no-print-directory -s -k -O -j "$$($(at_once))" $(wildcard tests/lessons/$*-*.bats) page-$* $(and_found)
+page-%:
+	@common/play --quiet $(call page_of,$*)
 
 all_tests := $(wildcard tests/lessons/*.bats tests/course/*.bats tests/slow/*.bats)
 .PHONY: $(all_tests)

@@ -179,7 +179,7 @@ static void print_pair(const struct spec *one, const struct spec *two, uint16_t 
         one->flags & LISTENING ? "listening" : "bound", two->host, option_name(two->flags));
     int first = make_socket(at1.sa.sa_family, one->flags);
     if (first < 0) {
-        say("(the first: %s)\n", answer(first));
+        say("first: %s\n", answer(first));
         return;
     }
     if (bind(first, &at1.sa, at1.length) < 0)

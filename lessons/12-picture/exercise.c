@@ -1,8 +1,8 @@
 /* 12-exercise: a web server that tells the time.
  *
- * Run:       bin/12-exercise          in one terminal
- *            bin/05-connect           in another: type GET / HTTP/1.1, and an empty line
- *            a browser                http://127.0.0.1:6666/
+ * Run:       bin/12-exercise 127.0.0.1:8080   in one terminal
+ *            bin/05-connect 127.0.0.1:8080    in another: type GET / HTTP/1.1, and an empty line
+ *            a browser                        http://127.0.0.1:8080/
  * Check:     make exercise-12         The task and three hints: README.md, under Make. */
 #define _GNU_SOURCE /* for ppoll(), which is in POSIX since 2024 */
 #include "common.h"

@@ -28,7 +28,7 @@ static long milliseconds(void)
 /* Asks the server at the other end of fd, a connected UDP socket. `number` is this question's own.
  * Sends "NUMBER QUESTION" and waits for "NUMBER ANSWER", for WAIT milliseconds; then the same
  * again, TRIES times in all. Puts the answer, without the number, as a string into `answer`, which
- * has room for so many bytes. Returns true; or false when no answer has come. */
+ * has `room` bytes. Returns true; or false when no answer has come. */
 static bool ask(int fd, unsigned number, const char *question, char *answer, size_t room)
 {
     /* --- your code --- */

@@ -29,9 +29,6 @@ switches() {
 
 # they_wait   each of them takes less than a twentieth of the time for which we watch.
 they_wait() {
-    quickly watch
-}
-watch() {
     local state before begun all=0
     declare -A before=()
     for state in "${!waiting[@]}"; do

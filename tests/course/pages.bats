@@ -1,6 +1,5 @@
-# The pages: every transcript is played, every lesson has all that a lesson needs.
+# The pages: every lesson has all that a lesson needs. (tour.bats plays their transcripts.)
 load ../lib/helpers
-load ../lib/accounts
 
 # What a lesson or a page lacks is noted in plain words: who adds a lesson reads them.
 note() {
@@ -13,25 +12,6 @@ nothing_noted() {
         cat "$log/notes"
         return 1
     }
-}
-
-@test "make tour plays every transcript of every lesson, and each comes out as written" {
-    run make -s tour </dev/null
-    # Of hundreds of lines only those before and after one that differs, and the end.
-    grep -aF -B 12 -A 7 ": not as written" <<<"$output" || :
-    tail -n 8 <<<"$output"
-    ((status == 0))
-    all_accounted_for lessons/*/README.md
-    for page in lessons/*/README.md; do
-        [[ $output == *$'\n'"$page:"* ]] || note "make tour does not play $page"
-    done
-    nothing_noted
-}
-
-@test "the transcripts of README.md come out as written" {
-    run -0 common/play --quiet README.md
-    echo "$output"
-    all_accounted_for README.md
 }
 
 parts=(Predict Run Investigate Modify Make "When it goes wrong")

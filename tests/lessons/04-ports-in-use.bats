@@ -59,9 +59,6 @@ of_test() {
 # agrees [COMMAND...]   do the program and ss, run with that in front, show the same? Only where ss
 # shows the same before and after, that is the question. What both show is in $log/ss then.
 agrees() {
-    quickly compare "$@"
-}
-compare() {
     local tries=0 deadline=$((SECONDS + patience))
     "$@" ss -Htuanp | listing_of_ss | of_test >"$log/after"
     until

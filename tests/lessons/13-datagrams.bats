@@ -23,7 +23,8 @@ send_from() {
 drops() {
     local hex
     printf -v hex ':%04X ' "$1"
-    awk -v hex="$hex" 'index($2 " ", hex) { n += $NF } END { print n + 0 }' /proc/net/udp /proc/net/udp6
+    cat /proc/net/udp{,6} 2>/dev/null | # (a kernel without IPv6 has no udp6)
+        awk -v hex="$hex" 'index($2 " ", hex) { n += $NF } END { print n + 0 }'
 }
 
 # counter NAME   one of the kernel's counters for UDP over IPv4: InErrors, InCsumErrors, NoPorts.

@@ -18,13 +18,11 @@ cue() {
 # shown PATTERN [COUNT]   do exactly COUNT lines (1) of `ss -tan` match? A line is
 # STATE RECV-Q SEND-Q LOCAL PEER, with one blank between.
 shown() {
-    quickly count_sockets "$@"
-}
-count_sockets() {
     local fields count=0
+    seen=$(ss -Htan) # what eventually() shows when it gives up
     while read -ra fields; do
         [[ ! "${fields[*]}" =~ $1 ]] || ((++count))
-    done < <(ss -Htan)
+    done <<<"$seen"
     ((count == ${2:-1}))
 }
 

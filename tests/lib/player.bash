@@ -1,4 +1,4 @@
-# player.bash: what the tests of the player share (tests/course/play.bats, tests/slow/play.bats).
+# player.bash: what the tests of the player share (tests/slow/play.bats, play-odd.bats).
 # shellcheck shell=bash disable=SC2016,SC2030,SC2031,SC2034
 bats_require_minimum_version 1.5.0
 

@@ -7,6 +7,7 @@ load ../lib/helpers
 
 setup_file() {
     ! lacks lab || export no_lab=${REPLY//$'\n'/;}
+    common/lab up || : # meanwhile the one that lacks() has tried, and that ends by itself, is gone
     common/lab down
     before=$(the_machine)
     export before
@@ -192,11 +193,33 @@ only_b_sleeps() { [[ $(common/lab status) == *"A 192.168.0.101: "$'\n'*"B 192.16
     [[ $output != *192.168.0.222* ]]
 }
 
+@test "up, just when the last terminal has gone and the lab looks whether there is another one: it stays" {
+    local keeper lock pipe
+    start terminal common/lab run A bash -c 'echo here; read -r'
+    saw terminal '^here'
+    keeper=$(grep -lFszx "lab-of-$UID:$PWD" /proc/[0-9]*/cmdline | sed 's/cmdline/status/' |
+        xargs grep -lsE '^NSpid:.*\s1$' | cut -d / -f 3) # (a child of it looks like it for a moment)
+    exec {lock}<common/lab {pipe}>"/proc/$keeper/fd/0"
+    flock "$lock"
+    echo >"$log/terminal.in"
+    ended "$pid"
+    exec {pipe}>&-
+    waits_for_the_lock() { grep -qsx flock /proc/[0-9]*/comm; }
+    eventually waits_for_the_lock
+    exec {pipe}>"/proc/$keeper/fd/0" # what up does now
+    echo stay >&"$pipe"
+    exec {pipe}>&- {lock}<&-
+    run -0 common/lab status
+    [[ $output == "lab: up"* && -d /proc/$keeper ]]
+    common/lab down
+}
+
 @test "a player that is killed in the middle of a lab's transcript leaves nothing" {
     printf '%s\n' '# x' '```console lab' 'A$ bin/06-accept-one' 'A| ...' 'A| never' '```' >"$log/x.md"
     start play env PATIENCE=60 common/play "$log/x.md"
     saw play "^A. listen:"
     kill -KILL "$pid"
+    ended "$pid"
     nothing_is_left
 }
 
