@@ -40,6 +40,7 @@ lacks() {
             ;;
         netem)
             ! lacks network || return 0
+            local PATH=$PATH:/usr/sbin:/sbin # tc may be there
             ! unshare --net tc qdisc add dev lo root netem 2>/dev/null || return 1 # as root
             ! unshare --user --map-root-user --net tc qdisc add dev lo root netem 2>/dev/null || return 1
             REPLY="this kernel cannot lose or delay packets for us, it has no netem (try: sudo modprobe"

@@ -27,7 +27,7 @@ enum { NOTHING = 0, INPUT = POLLIN, OUTPUT = POLLOUT };
 enum {
     MOST_OF_A_REQUEST = 16384,  /* bytes: a longer one is refused */
     TIME_FOR_A_REQUEST = 60000, /* milliseconds, until its answer is sent: you may type it */
-    TIME_TO_LEAVE = 2000,       /* until a client has to have read why it is refused */
+    TIME_TO_LEAVE = 60000,      /* until a refused client has to have closed: you may type ^D */
     BETWEEN_LOOKS = 33,         /* until we look at the sockets again; more if a look costs much */
     BETWEEN_HEARTBEATS = 15000,
 };
@@ -96,6 +96,7 @@ static long long now(void);
 static void set_deadline(int fd, int milliseconds);
 static void end_late_clients(void);
 static int milliseconds_to_wait(void);
+enum { TOO_LATE = -1 }; /* in place of an errno */
 static void drop_client(int fd, int error);
 
 int main(int argc, char **argv)
@@ -818,7 +819,7 @@ static void serve(int fd)
 }
 
 /* Closes the socket of a client. `error` says why it has gone; 0: it has finished, or the server
- * ends. */
+ * ends; TOO_LATE: the server does not wait for it any longer. */
 static void drop_client(int fd, int error)
 {
     struct client *client = &server.clients[fd];
@@ -830,11 +831,11 @@ static void drop_client(int fd, int error)
     *client = (struct client){.peer.length = 0};
     watch(fd, NOTHING);
     close(fd);
-    if (error != 0)
+    if (error == TOO_LATE || (error == 0 && stop_requested()))
+        say("close: fd %d, disconnecting the client %s\n", fd, peer.s);
+    else if (error != 0)
         say("close: fd %d, the client %s has gone: %s (%s)\n", fd, peer.s, strerror(error),
             errno_name(error).s);
-    else if (stop_requested())
-        say("close: fd %d, disconnecting the client %s\n", fd, peer.s);
     else
         say("close: fd %d, the client %s has finished\n", fd, peer.s);
 }
@@ -874,8 +875,9 @@ static void end_late_clients(void)
             if (client->peer.length > 0)
                 watch(fd, OUTPUT);
         } else {
-            say("late: fd %d has not read its answer in time\n", fd);
-            drop_client(fd, ETIMEDOUT);
+            say("late: fd %d has not %s in time\n", fd,
+                client->phase == LEAVING ? "closed" : "read its answer");
+            drop_client(fd, TOO_LATE);
         }
     }
 }

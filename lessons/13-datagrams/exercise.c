@@ -1,9 +1,10 @@
 /* 13-exercise: a question and its answer, over a network that loses, delays and repeats messages.
  *
- * Run:       bin/13-exercise         and type a question; ^D ends it
- * Check:     make exercise-13        The task and three hints: README.md, under Make.
+ * Run:       bin/13-datagrams --receiver        in one terminal: the server
+ *            bin/13-exercise                    in another: type a question; ^D ends it
+ * Check:     make exercise-13                   The task and three hints: README.md, under Make.
  *
- * The server is one of the checks: it answers "7 ANSWER" to "7 QUESTION". */
+ * A server answers "7 ANSWER" to "7 QUESTION". That of the checks loses and delays messages. */
 #include "common.h"
 
 #include <errno.h>

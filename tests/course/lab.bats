@@ -206,3 +206,8 @@ talking() {
     # The other connection has lost its packet as well, and its kernel still repeats it.
     [[ $(grep -cE "^0 +1 +192\.168\.0\.101:6666 " <<<"$output") == 1 ]]
 }
+
+@test "tc is found on a PC, even where a user's PATH has no folder sbin" {
+    PATH=/usr/bin:/bin run -0 common/lab run B tc -V
+    [[ $output == *tc* ]]
+}

@@ -131,7 +131,7 @@ prints() {
 # matches.
 refuses() {
     [[ $status == 1 && -z $output && $errors =~ $2 ]] || not_yet \
-        "$1: exit status 1,"$'\n'"nothing on stdout, and a message on stderr" "$(how_it_went)"
+        "$1: exit status 1, nothing on stdout, and a message on stderr" "$(how_it_went)"
 }
 
 # begin [ARGUMENT...]   starts the program in the background; its process id is in $server.

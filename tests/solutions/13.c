@@ -2,7 +2,7 @@
  *
  * Run:       bin/13-exercise         and type a question; ^D ends it
  *
- * The server is one of the checks: it answers "7 ANSWER" to "7 QUESTION". */
+ * A server answers "7 ANSWER" to "7 QUESTION". That of the checks loses and delays messages. */
 #include "common.h"
 
 #include <errno.h>
