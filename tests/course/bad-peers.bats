@@ -294,7 +294,7 @@ ends_by() {
     for program in "${programs[@]}"; do
         # shellcheck disable=SC2016 # "$@" is for the shell inside
         unread bash -c 'ulimit -n 12; exec "$@" 2>&1' - "$program"
-        peer client 'for my $round (1 .. 60) {
+        peer client 'for my $round (1 .. 20) {
                 my @s = many(16);
                 put($_, "hello") for @s;
                 for (@s) { get($_, 5) eq "hello" or die; close $_ }
