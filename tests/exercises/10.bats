@@ -7,7 +7,7 @@ counts() {
     ask 'my $s = connected($ARGV[0]); my $some = "a\0\xff";
         put($s, substr $some x $ARGV[1], 0, $ARGV[1]); finish($s); print heard($s)' "$at" "$1"
     [[ $output == \"* ]] || runs "the server goes on"
-    same "\"$1\\n\"" "$output" "a client that sends $1 bytes and finishes gets"
+    same "\"$1\\n\"" "$output" "a client that sends $1 byte$([[ $1 == 1 ]] || echo s) and finishes gets"
 }
 
 @test "the server counts a client's bytes, and answers when it has finished" {

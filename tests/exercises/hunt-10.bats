@@ -5,7 +5,7 @@ load checks
 # counts BYTES [WHO]   a client sends that many bytes, finishes, and gets the number, and then the end.
 counts() {
     ask 'my $s = connected($ARGV[0]); put($s, "x" x $ARGV[1]); finish($s); print heard($s, 20)' "$at" "$1"
-    same "\"$1\\n\", then the end" "$output" "${2:-a client} that sends $1 bytes and finishes gets"
+    same "\"$1\\n\", then the end" "$output" "${2:-a client} that sends $1 byte$([[ $1 == 1 ]] || echo s) and finishes gets"
 }
 
 @test "a client gets its answer, and then the end" {
