@@ -174,6 +174,20 @@ END
     overfilled
 }
 
+@test "a stranger's message between those of --overfill: not only the first ones are received" {
+    needs strace
+    start overfill strace -D -qq -o "$log/trace" -e trace=sendto -e inject=sendto:signal=STOP:when=1 \
+        bin/13-datagrams --overfill "$at"
+    eventually grep -qs 'stopped by SIGSTOP' "$log/trace"
+    run -0 perl -Itests/lib -MPeer -e 'my ($s, $to) = Peer::unbound($ARGV[0], Socket::SOCK_DGRAM);
+        send $s, "message 1", 0, $to or die $!' "$at"
+    kill -CONT "$pid"
+    saw overfill '^Enter'
+    cue overfill
+    ended "$pid"
+    grep -qE '^recvfrom: [0-9]+ messages, and not the first ones$' "$log/overfill"
+}
+
 @test "TCP's port and UDP's: two programs have the same number, and a third one cannot" {
     start server bin/06-accept-one "$at"
     server=$pid
