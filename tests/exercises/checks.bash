@@ -33,7 +33,7 @@ export UBSAN_OPTIONS=exitcode=99
 found() {
     local report what=""
     report=$(cat "$log"/found.* 2>/dev/null || grep -ahs -D skip -m 1 '\.c:[0-9:]* runtime error: ' "$log"/*) ||
-        return
+        return 1 # (said: in a trap, as after skip, a return alone has the status of before the trap)
     if [[ $report =~ \ runtime\ error:\ ([^$'\n']*) ]]; then
         what=${BASH_REMATCH[1]}
         [[ $what != *"insufficient space"* ]] || what="past the end of an array, or before it"

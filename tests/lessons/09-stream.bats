@@ -29,7 +29,7 @@ load ../lib/peers
     says() {
         local name=$1 call=$2
         shift 2
-        run -1 timeout -k 1 5 strace -qq -o "$log/trace" -e "trace=$call,getsockopt" bin/09-buffers "$@"
+        run -1 timeout -k 1 "$patience" strace -qq -o "$log/trace" -e "trace=$call,getsockopt" bin/09-buffers "$@"
         echo "$output"
         # (A connect() that does not wait is asked for its error afterwards.)
         grep -qE "^$call\(.* = -1 $name |SO_ERROR, \[$name\]" "$log/trace"
@@ -83,7 +83,7 @@ load ../lib/peers
 # "send: 3 bytes one", the data cut.
 stream() {
     needs strace
-    run -0 timeout -k 1 5 strace -qq -s 32 -o "$log/trace" -e trace=sendto,recvfrom \
+    run -0 timeout -k 1 "$patience" strace -qq -s 32 -o "$log/trace" -e trace=sendto,recvfrom \
         bin/09-buffers --stream "$at"
     echo "$output"
     sed -E 's/^(send|recv)(to|from)\([0-9]+, (".*"(\.\.\.)?), [0-9]+, .* = ([0-9]+)$/\1 \5 \3/' \

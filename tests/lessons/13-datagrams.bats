@@ -197,7 +197,7 @@ END
     cat "$log/table"
     grep -qE "^ LISTEN +0 +0 $at +none +$server 06-accept-one$" "$log/table"
     grep -qE "^ UDP +0 +0 $at +none +$receiver 13-datagrams$" "$log/table"
-    run -1 timeout -k 1 5 bin/13-datagrams --receiver "$at"
+    run -1 timeout -k 1 "$patience" bin/13-datagrams --receiver "$at"
     [[ ${lines[0]} == "13-datagrams: bind $at: Address already in use (EADDRINUSE)" ]]
 }
 
@@ -205,7 +205,7 @@ END
     needs strace
     at=0.0.0.0:$port receive
     at=127.255.255.255:$port # (lo has a broadcast address, too)
-    run -1 timeout -k 1 5 strace -qq -o "$log/calls" -e trace=sendto bin/13-datagrams "$at" <<<hello
+    run -1 timeout -k 1 "$patience" strace -qq -o "$log/calls" -e trace=sendto bin/13-datagrams "$at" <<<hello
     grep -q '^sendto.* = -1 EACCES' "$log/calls"
     [[ $output == *"13-datagrams: sendto $at: Permission denied (EACCES)"$'\n'"  try: "* ]]
     send_from sender --broadcast
@@ -240,7 +240,7 @@ END
         head -c 65507 /dev/zero | tr '\0' x
         printf '\nno end'
     } >"$log/input"
-    run -0 timeout -k 1 5 bin/13-datagrams "$at" <"$log/input"
+    run -0 timeout -k 1 "$patience" bin/13-datagrams "$at" <"$log/input"
     saw sink '^6 no end'
     diff - <(tail -n +2 "$log/sink") <<'END'
 3 one
@@ -251,10 +251,10 @@ END
 END
     # One byte more than a datagram can have is an error, and the next line is sent.
     { head -c 65508 /dev/zero | tr '\0' y; printf '\nnext\n'; } >"$log/input"
-    run -0 timeout -k 1 5 bin/13-datagrams "$at" <"$log/input"
+    run -0 timeout -k 1 "$patience" bin/13-datagrams "$at" <"$log/input"
     [[ $output == *"13-datagrams: sendto $at: Message too long (EMSGSIZE)"* ]]
     saw sink '^4 next'
-    run -1 timeout -k 1 5 bin/13-datagrams "$at" < <(head -c 70000 /dev/zero)
+    run -1 timeout -k 1 "$patience" bin/13-datagrams "$at" < <(head -c 70000 /dev/zero)
     [[ $output == *"13-datagrams: a line of more than 65535 bytes does not fit into a datagram" ]]
 }
 
@@ -351,7 +351,7 @@ raw() {
         ended "$pid"
         ((status == 0))
     done
-    run -0 timeout -k 1 5 bin/13-datagrams "$at" </dev/null
+    run -0 timeout -k 1 "$patience" bin/13-datagrams "$at" </dev/null
     [[ $output == "socket: fd "[0-9] ]]
 }
 
