@@ -113,7 +113,7 @@ saw() {
 
 # eventually COMMAND...   waits until the command succeeds, $patience seconds at most.
 eventually() {
-    local deadline=$((SECONDS + patience)) tries=0
+    local deadline=$((SECONDS + patience)) tries=0 seen="" # shown() sets seen
     until "$@"; do
         if ((SECONDS > deadline)); then
             printf 'not within %s seconds (PATIENCE): %s\n' "$patience" "$*${seen:+$'\n'$seen}"
