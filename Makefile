@@ -72,9 +72,11 @@ tour-%: all ## play one lesson: make tour-06
 	@common/need $(shown)
 	@common/play $(call page_of,$*)
 
-# Each bats file runs in a network of its own, so that several can run at once; where the machine
-# does not allow that, one after the other. (Four for each core: most of the time they wait.)
-at_once = case $$(common/netns printenv PLAYED_IN 2>&1) in in*) echo "$$((4 * $$(nproc)))";; *) echo 1;; esac
+# Each bats file runs in a network of its own, so that several can run at once (four for each core:
+# most of the time they wait). Where the machine does not allow that, the tests still can, as each file
+# has ports of its own (tests/lib/run); what is at port 6666, as are pages and exercises, cannot.
+many    = $$((4 * $$(nproc)))
+at_once = case $$(common/netns printenv PLAYED_IN 2>&1) in in*) echo "$(many)";; *) echo 1;; esac
 # After a command: print what SANITIZE=1 has found, even in a program whose output nobody read.
 and_found = ; result=$$?; ! grep -qsE 'ERROR: |runtime error: ' bin/found.* || \
             { cat bin/found.*; rm bin/found.*; exit 1; }; exit $$result
@@ -84,7 +86,7 @@ long  := $(patsubst %,tests/course/%.bats,tour bad-peers slides hints command-li
 tests := $(long) $(filter-out $(long),$(shell ls -r tests/course/*.bats tests/lessons/*.bats))
 test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers built in)
 	@common/need $(needed)
-	@$(MAKE) --no-print-directory -s -k -O -j "$$($(at_once))" $(tests) $(and_found)
+	@$(MAKE) --no-print-directory -s -k -O -j "$(many)" $(tests) $(and_found)
 
 test-%: all ## test one lesson: make test-06
 	@common/need $(needed)

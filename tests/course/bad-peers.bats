@@ -220,14 +220,6 @@ tells_all() {
     harmless "$log/client"
 }
 
-@test "without an address, no server listens beyond this machine" {
-    for program in bin/06-accept-one "bin/09-buffers --reader" "${programs[@]}"; do
-        # shellcheck disable=SC2086 # words
-        at='' serve $program
-        [[ $(sockets_of "$server") == [0-9]" 127.0.0.1:6666 none" ]]
-    done
-}
-
 # unread COMMAND...   starts it as the server, at $at; nobody reads its stdout, a pipe with room for
 # 8192 bytes. {pipe} is the other end of that.
 unread() {

@@ -1,6 +1,8 @@
 # The command line and the standard streams of every program, whatever its lesson.
+# needs the machine to itself (tests/lib/run): port 6666, or a list of all sockets
 # shellcheck disable=SC2154 # log, pid: helpers.bash sets them
 load ../lib/helpers
+load ../lib/peers
 
 # usage[PROGRAM]   the usage, the first line of what it says to --help, or the first two. As the Makefile names them,
 # lessons/06-accept-one/accept-one.c is bin/06-accept-one.
@@ -223,6 +225,30 @@ arguments() {
         ((status == 0))
         run ! grep -E '.{81}' "$log/out"
     done
+}
+
+@test "without HOST:PORT no program can be reached from elsewhere: 127.0.0.1:6666, or :8080" {
+    local program expected
+    for program in bin/02-bind bin/03-bind-twice; do
+        try "$program" # on the machine itself somebody else may have the port
+        [[ $(<"$log/out") == *"bind: fd 3 is 127.0.0.1:6666"$'\n'* ||
+            $(<"$log/err") == "${program#bin/}: bind 127.0.0.1:6666: "*"(EADDRINUSE)"* ]]
+        ((status == 0)) || needs network
+    done
+    for program in bin/06-accept-one bin/07-accept-many "bin/09-buffers --reader" \
+        bin/11-ten-thousand bin/12-picture; do
+        echo "$program"
+        # shellcheck disable=SC2086 # words
+        start server $program
+        saw server '^listen: .*waiting'
+        expected=127.0.0.1:6666
+        [[ $program != bin/12-picture ]] || expected=127.0.0.1:8080
+        [[ $(sockets_of "$pid") == [0-9]" $expected none" ]]
+        kill "$pid"
+        ended "$pid"
+    done
+    start server bin/13-datagrams --receiver
+    saw server ' is 127\.0\.0\.1:6666'
 }
 
 @test "stdout that is closed, or full: status 1, and a message that says so" {

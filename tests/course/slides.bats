@@ -1,5 +1,6 @@
 # The slides: what stands there is what happens, nothing of the lecture is missing, and the figures
 # are whole. How it all looks is tested in a browser: make test-slides.
+# needs the machine to itself (tests/lib/run): port 6666, or a list of all sockets
 load ../lib/helpers
 load ../lib/accounts
 

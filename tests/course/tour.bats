@@ -1,4 +1,5 @@
 # The transcripts of all pages are played, as `make tour` does.
+# needs the machine to itself (tests/lib/run): port 6666, or a list of all sockets
 load ../lib/helpers
 load ../lib/accounts
 

@@ -1,4 +1,5 @@
 # Lesson 04: which program has which port. Oracles: ss, strace, peers in Perl, tables of ours.
+# needs the machine to itself (tests/lib/run): port 6666, or a list of all sockets
 # shellcheck disable=SC2154,SC2030,SC2031 # log, pid, port, status: helpers.bash and bats set them
 # shellcheck disable=SC2016 # the scripts in single quotes are Perl's, or for a shell inside
 load ../lib/helpers

@@ -1,4 +1,5 @@
 # Lesson 05: the addresses of a name, and which of them connects. Oracles: getent, curl, peers in Perl.
+# needs the machine to itself (tests/lib/run): port 6666, or a list of all sockets
 # shellcheck disable=SC2154,SC2030,SC2031 # log, pid, status, stderr: helpers.bash and bats set them
 # shellcheck disable=SC2016 # the scripts in single quotes are Perl's, or for a shell inside
 load ../lib/helpers

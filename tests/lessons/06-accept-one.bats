@@ -1,4 +1,5 @@
 # Lesson 06: listen and accept, for one client. Oracles: ss, cmp, peers in Perl.
+# needs the machine to itself (tests/lib/run): port 6666, or a list of all sockets
 # shellcheck disable=SC2154,SC2030,SC2031 # log, pid, status: helpers.bash and bats set them
 # shellcheck disable=SC2016 # the scripts in single quotes are Perl's
 load ../lib/helpers

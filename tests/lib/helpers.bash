@@ -29,16 +29,21 @@ source common/place.bash
 # own_ports   sets port: the ten ports from there on are this test's own. In a network of its own
 # they are 6666 to 6675. On the machine itself an earlier test, or somebody else, may have those, if
 # only in TIME_WAIT, for a minute: a program without SO_REUSEADDR cannot bind them before. Then they
-# are ten others, not known to the kernel and not in the range from which it chooses.
+# are ten others, not known to the kernel and not in the range from which it chooses; and, as several
+# files run at once, from this file's share: of n files each has every n-th ten.
 own_ports() {
     port=6666
     [[ ${PLAYED_IN-} != in* ]] || return 0
-    local last used hex p
+    local last used hex p files=(tests/*/*.bats) n nth=0
     read -r last _ </proc/sys/net/ipv4/ip_local_port_range
     ((last >= 12000)) || last=32768
     used=$(cat /proc/net/{tcp,tcp6,udp,udp6} 2>/dev/null)
+    while ((nth < ${#files[@]})) && [[ $BATS_TEST_FILENAME != *"${files[nth]}" ]]; do
+        ((++nth))
+    done
+    n=$((${#files[@]} + 1))
     until
-        port=$((10000 + RANDOM % ((last - 10000) / 10) * 10))
+        port=$((10000 + 10 * (RANDOM % ((last - 10000) / (10 * n)) * n + nth)))
         for ((p = port; p < port + 10; p++)); do
             printf -v hex ':%04X ' "$p"
             [[ $used != *"$hex"* ]] || break
