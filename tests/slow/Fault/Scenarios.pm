@@ -1,13 +1,14 @@
 # Scenarios.pm: how to run a program, for tests/slow/faults.
 #
 # The endpoint AT is one of its own for each run, and PORT its port. With `listens` somebody listens
-# there before the program starts, with `datagrams` $listener is a UDP socket there. `stdin` is what the program reads. `calls`, `errors`: those only;
-# `varies`: it does not make the same calls each time; `tenth`: of those the tenth one is tried in
-# place of the last one, `first`: of those only the first one,
-# with one error for each rule; `bytes`: the calls that `short` shortens, all
-# of the time with `library`. The peer runs beside it, in a
-# process of its own, and what it says is looked at, too. It can use: $at, $program (the process
-# id), $listener, $stdin (what it writes there the program reads); and arrive(), come(), said().
+# there before the program starts, with `datagrams` $listener is a UDP socket there. `stdin` is what
+# the program reads. `alone`: it runs in a network of its own, as it looks at all sockets again and
+# again. `calls`, `errors`: those only; `varies`: it does not make the same calls each time; `tenth`:
+# of those the tenth one is tried in place of the last one, `first`: of those only the first one, with
+# one error for each rule; `bytes`: the calls that `short` shortens, all of the time with `library`.
+# The peer runs beside it, in a process of its own, and what it says is looked at, too. It can use:
+# $at, $program (the process id), $listener, $stdin (what it writes there the program reads); and
+# arrive(), come(), said().
 use strict;
 use warnings;
 use Peer;
@@ -229,7 +230,7 @@ our %scenarios = (
         },
         stream => {args => ['--stream', 'AT'], bytes => 'send write'}, # (one recv() has to get all)
     },
-    '10-states' => {all => {varies => 1, bytes => 'write', args => ['AT']}},
+    '10-states' => {all => {varies => 1, alone => 1, bytes => 'write', args => ['AT']}},
     '11-crowd' => { # (how many messages there are is a matter of time)
         talk => {varies => 1, tenth => $messages, first => $servers, listens => 1, peer => \&serve,
             args => ['--clients', 3, '--active', 2, 'AT']},
