@@ -101,7 +101,12 @@ $(all_tests):
 
 faults: all ## make every call of every program fail, with every error (minutes)
 	@common/need $(needed)
-	@FAULTS_ALL=1 common/netns tests/lib/run --limit 900 tests/slow/faults.bats
+	@$(MAKE) --no-print-directory -s -k -O -j 2 faults-calls faults-others
+faults-calls: tried := ^each call # (the first of them mostly wait, the others mostly compute)
+faults-others: tried := ^[^e]
+.PHONY: faults-calls faults-others
+faults-calls faults-others:
+	@FAULTS_ALL=1 common/netns tests/lib/run --limit 900 tests/slow/faults.bats -f '$(tried)'
 
 bench: all ## measure the servers of 07 and 11 with up to 10,000 clients (half a minute): bin/bench.svg
 	@common/netns common/bench bin/bench.svg 2 10 50 100 1000 10000
