@@ -145,7 +145,7 @@ silent() {
     members 3
     cue pair
     for ((i = 0; i < 8; i++)); do
-        saw pair '^heard|waited' >/dev/null && break
+        saw pair '^(heard|put: |this peer has waited)' >/dev/null && break
     done
     same "16 MB that a client sends reach another one, while a third one does not read" \
         "16 MB that a client sends $(tail -n 1 "$log/pair" | sed 's/^heard it all$/reach another one, while a third one does not read/
