@@ -1,7 +1,7 @@
 /* A library before the C library (LD_PRELOAD): FAULT names the functions that take one byte at a
- * time (after 500 such calls, half of what they are asked for); "connect": it is interrupted; "port": none is left for the first one; "full": no descriptor
- * is for the first accept(); malloc=N: the N-th allocation fails. The file REACHED is made when one
- * of them was. */
+ * time (after 500 such calls, half of what they are asked for); "connect": it is interrupted;
+ * "port": none is left for the first one; "full": no descriptor is for the first accept();
+ * malloc=N: the N-th allocation fails. The file REACHED is made when one of them was. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
