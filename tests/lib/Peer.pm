@@ -4,7 +4,8 @@ package Peer;
 use strict;
 use warnings;
 use Fcntl qw(F_SETFL O_NONBLOCK);
-use Socket qw(:all);
+use Socket qw(AF_INET AF_INET6 SHUT_WR SOCK_DGRAM SOCK_STREAM SOL_SOCKET SO_ERROR SO_LINGER SO_RCVBUF
+    SO_REUSEADDR inet_ntoa inet_pton pack_sockaddr_in pack_sockaddr_in6 sockaddr_in);
 
 $| = 1;
 $SIG{PIPE} = 'IGNORE';
