@@ -81,7 +81,7 @@ at_once = case $$(common/netns printenv PLAYED_IN 2>&1) in in*) echo "$(many)";;
 and_found = ; result=$$?; ! grep -qsE 'ERROR: |runtime error: ' bin/found.* || \
             { cat bin/found.*; rm bin/found.*; exit 1; }; exit $$result
 # The long ones first. What takes minutes, or more tools, is in tests/slow: .ci/run runs it.
-long  := $(patsubst %,tests/course/%.bats,tour bad-peers slides hints command-line lab) \
+long  := $(patsubst %,tests/course/%.bats,tour bad-peers idle slides hints command-line lab) \
          $(patsubst %,tests/lessons/%.bats,10-states 04-ports-in-use)
 tests := $(long) $(filter-out $(long),$(shell ls -r tests/course/*.bats tests/lessons/*.bats))
 test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers built in)
