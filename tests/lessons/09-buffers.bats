@@ -20,8 +20,12 @@ both() {
 # at_rest   sets in and out: what ss shows as Recv-Q of the reader's socket and Send-Q of the
 # writer's one.
 at_rest() {
-    in=$(ss -Htn | awk -v l="$at" -v p="$client" '$4 == l && $5 == p { print $2 }')
-    out=$(ss -Htn | awk -v l="$client" -v p="$at" '$4 == l && $5 == p { print $3 }')
+    local state recv_q send_q local peer
+    in="" out=""
+    while read -r state recv_q send_q local peer _; do
+        [[ "$local $peer" != "$at $client" ]] || in=$recv_q
+        [[ "$local $peer" != "$client $at" ]] || out=$send_q
+    done < <(ss -Htn)
 }
 
 # told NAME WORD   the last bar that it has shown: the number of bytes in it.
