@@ -96,8 +96,9 @@ page-%:
 
 all_tests := $(wildcard tests/lessons/*.bats tests/course/*.bats tests/slow/*.bats)
 .PHONY: $(all_tests)
+tests/course/tour.bats: limit = --limit $$((15 * $${PATIENCE:-20})) # one test is all pages
 $(all_tests):
-	@common/netns tests/lib/run $@
+	@common/netns tests/lib/run $(limit) $@
 
 faults: all ## make every call of every program fail, with every error (minutes)
 	@common/need $(needed)
