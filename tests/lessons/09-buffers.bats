@@ -91,6 +91,14 @@ told_is_true() {
     } END { exit wrong || bars < 8 }' "$log/both"
 }
 
+@test "a bar is shown when it has moved by an eighth, and the last one before the writer waits" {
+    both
+    sed '/EAGAIN/q' "$log/writer" | awk -F '[][ ]+' '/EAGAIN/ { waits = 1 }
+        $3 ~ /^[#.]+$/ { if (again) { print "again: " last; exit wrong = 1 }
+            now = int($4 * 8 / $6); again = bars++ && now == before; before = now; last = $0 }
+        END { exit wrong || !waits || bars < 5 }'
+}
+
 @test "claim 12: the sizes printed are the kernel's, twice what was asked for" {
     both
     ss -Htnm >"$log/ss"
