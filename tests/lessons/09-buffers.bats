@@ -20,11 +20,11 @@ both() {
 # at_rest   sets in and out: what ss shows as Recv-Q of the reader's socket and Send-Q of the
 # writer's one.
 at_rest() {
-    local state recv_q send_q local peer
+    local state recv_q send_q here there
     in="" out=""
-    while read -r state recv_q send_q local peer _; do
-        [[ "$local $peer" != "$at $client" ]] || in=$recv_q
-        [[ "$local $peer" != "$client $at" ]] || out=$send_q
+    while read -r state recv_q send_q here there _; do
+        [[ "$here $there" != "$at $client" ]] || in=$recv_q
+        [[ "$here $there" != "$client $at" ]] || out=$send_q
     done < <(ss -Htn)
 }
 
