@@ -84,9 +84,14 @@ and_found = ; result=$$?; ! grep -qsE 'ERROR: |runtime error: ' bin/found.* || \
 long  := $(patsubst %,tests/course/%.bats,tour bad-peers idle slides hints command-line lab) \
          $(patsubst %,tests/lessons/%.bats,10-states 04-ports-in-use)
 tests := $(long) $(filter-out $(long),$(shell ls -r tests/course/*.bats tests/lessons/*.bats))
+# On the machine itself the tour comes before all others: it looks for sockets by a client's port, and
+# theirs in TIME_WAIT may have the same one.
+first := $(firstword $(tests))
 test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers built in)
 	@common/need $(needed)
-	@$(MAKE) --no-print-directory -s -k -O -j "$(many)" $(tests) $(and_found)
+	@(result=0; tests="$(tests)"; \
+	if [ "$$($(at_once))" = 1 ]; then $(MAKE) --no-print-directory -s $(first) || result=1; tests="$(tests:$(first)=)"; fi; \
+	$(MAKE) --no-print-directory -s -k -O -j "$(many)" $$tests || result=1; exit $$result) $(and_found)
 
 test-%: all ## test one lesson: make test-06
 	@common/need $(needed)
