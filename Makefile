@@ -74,7 +74,7 @@ tour-%: all ## play one lesson: make tour-06
 
 # Each bats file runs in a network of its own, so that several can run at once (four for each core:
 # most of the time they wait). Where the machine does not allow that, the tests still can, as each file
-# has ports of its own (tests/lib/run); what is at port 6666, as are pages and exercises, cannot.
+# has ports of its own (tests/lib/run). Pages and exercises are at port 6666: one after the other.
 many    = $$((4 * $$(nproc)))
 at_once = case $$(common/netns printenv PLAYED_IN 2>&1) in in*) echo "$(many)";; *) echo 1;; esac
 # After a command: print what SANITIZE=1 has found, even in a program whose output nobody read.
@@ -84,14 +84,18 @@ and_found = ; result=$$?; ! grep -qsE 'ERROR: |runtime error: ' bin/found.* || \
 long  := $(patsubst %,tests/course/%.bats,tour bad-peers idle slides hints command-line lab) \
          $(patsubst %,tests/lessons/%.bats,10-states 04-ports-in-use)
 tests := $(long) $(filter-out $(long),$(shell ls -r tests/course/*.bats tests/lessons/*.bats))
-# On the machine itself the tour comes before all others: it looks for sockets by a client's port, and
-# theirs in TIME_WAIT may have the same one.
-first := $(firstword $(tests))
+# On the machine itself the tour comes first: it looks for sockets by a client's port, and what other
+# tests leave in TIME_WAIT may have the same one.
+tour  := tests/course/tour.bats
 test: all ## run all tests (make test SANITIZE=1: with the compiler's checkers built in)
 	@common/need $(needed)
 	@(result=0; tests="$(tests)"; \
-	if [ "$$($(at_once))" = 1 ]; then $(MAKE) --no-print-directory -s $(first) || result=1; tests="$(tests:$(first)=)"; fi; \
-	$(MAKE) --no-print-directory -s -k -O -j "$(many)" $$tests || result=1; exit $$result) $(and_found)
+	if [ "$$($(at_once))" = 1 ]; then \
+	    $(MAKE) --no-print-directory -s $(tour) || result=1; \
+	    tests="$(filter-out $(tour),$(tests))"; \
+	fi; \
+	$(MAKE) --no-print-directory -s -k -O -j "$(many)" $$tests || result=1; \
+	exit $$result) $(and_found)
 
 test-%: all ## test one lesson: make test-06
 	@common/need $(needed)
@@ -101,18 +105,20 @@ page-%:
 
 all_tests := $(wildcard tests/lessons/*.bats tests/course/*.bats tests/slow/*.bats)
 .PHONY: $(all_tests)
-tests/course/tour.bats: limit = --limit $$((15 * $${PATIENCE:-20})) # one test is all pages
+limit :=
+$(tour): limit = --limit $$((15 * $${PATIENCE:-20})) # (one of its tests is all pages)
 $(all_tests):
 	@common/netns tests/lib/run $(limit) $@
 
 faults: all ## make every call of every program fail, with every error (minutes)
 	@common/need $(needed)
 	@$(MAKE) --no-print-directory -s -k -O -j 2 faults-calls faults-others
-faults-calls: tried := ^each call # (the first of them mostly wait, the others mostly compute)
-faults-others: tried := ^[^e]
+# Two parts at once: the first one mostly waits, the other one mostly computes.
 .PHONY: faults-calls faults-others
+faults-calls:  tags := calls
+faults-others: tags := !calls
 faults-calls faults-others:
-	@FAULTS_ALL=1 common/netns tests/lib/run --limit 900 tests/slow/faults.bats -f '$(tried)'
+	@FAULTS_ALL=1 common/netns tests/lib/run --limit 900 tests/slow/faults.bats --filter-tags '$(tags)'
 
 bench: all ## measure the servers of 07 and 11 with up to 10,000 clients (half a minute): bin/bench.svg
 	@common/netns common/bench bin/bench.svg 2 10 50 100 1000 10000

@@ -3,13 +3,7 @@
 # shellcheck disable=SC2016 # the scripts in single quotes are Perl's
 load ../lib/helpers
 load ../lib/peers
-
-# Each test has ten ports of its own, also where those of helpers.bash are the same ones for all: so
-# it sees nothing of an earlier one's TIME_WAIT.
-if [[ ${PLAYED_IN-} == in* ]]; then
-    port=$((7000 + 10 * ${BATS_TEST_NUMBER:-0}))
-    at=127.0.0.1:$port
-fi
+ports_for_each_test
 
 # tables COUNT   has the watch shown the table that many times?
 tables() {

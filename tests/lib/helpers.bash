@@ -29,8 +29,8 @@ source common/place.bash
 # own_ports   sets port: the ten ports from there on are this test's own. In a network of its own
 # they are 6666 to 6675. On the machine itself an earlier test, or somebody else, may have those, if
 # only in TIME_WAIT, for a minute: a program without SO_REUSEADDR cannot bind them before. Then they
-# are ten others, not known to the kernel and not in the range from which it chooses; and, as several
-# files run at once, from this file's share: of n files each has every n-th ten.
+# are ten others, not known to the kernel and not in the range from which it chooses. As several files
+# run at once, each has a share of these ports: with n files, every n-th ten.
 own_ports() {
     port=6666
     [[ ${PLAYED_IN-} != in* ]] || return 0
@@ -54,6 +54,14 @@ own_ports() {
 own_ports
 # shellcheck disable=SC2034 # it is for the tests
 at=127.0.0.1:$port
+
+# ports_for_each_test   In a network of its own, too, each test of this file gets ten ports of its own:
+# so it sees nothing of an earlier one's TIME_WAIT.
+ports_for_each_test() {
+    [[ ${PLAYED_IN-} == in* ]] || return 0
+    port=$((7000 + 10 * ${BATS_TEST_NUMBER:-0}))
+    at=127.0.0.1:$port
+}
 
 # needs WORD...   skips the test where this place lacks something (the words: common/place.bash).
 needs() {

@@ -27,6 +27,7 @@ can_trace() {
         skip "strace may not trace a program here (ptrace is forbidden)"
 }
 
+# bats test_tags=calls
 @test "each call fails with each error that it can have: the program says so and ends, or goes on" {
     can_trace
     faults calls

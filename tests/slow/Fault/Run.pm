@@ -221,6 +221,8 @@ sub each_at_once {
     # As process 1 of a namespace this one gets all that have lost their parent (strace -D). Nobody asks
     # how they ended, so let none of them stay as a zombie: 04, 10 and 12 look at each process.
     local $SIG{CHLD} = 'IGNORE';
+    # The networks of runs that are `alone` get small tables of connections, which are read quickly.
+    if (open my $size, '>', '/proc/sys/net/ipv4/tcp_child_ehash_entries') { print $size 1024 }
     my %results;
     my @workers;
     for my $w (0 .. $at_once - 1) {
@@ -231,7 +233,6 @@ sub each_at_once {
             close $work;
             $room = "$folder/$w";
             mkdir $room;
-            if (open my $size, '>', '/proc/sys/net/ipv4/tcp_child_ehash_entries') { print $size 1024 }
             ($port, $step) = ($port + $w, $at_once);
             while (sysread $next, my $n, 4) {
                 my $i = unpack 'N', $n;
