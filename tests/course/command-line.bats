@@ -79,7 +79,7 @@ all_refused() {
 # the files $log/out and $log/err.
 try() {
     status=0
-    timeout -s KILL "$patience" "$@" </dev/null >"$log/out" 2>"$log/err" || status=$?
+    timeout -s KILL "$patience" "$@" </dev/null >"$log/out" 2>"$log/err" 3>&- 4>&- || status=$?
     printf '%q ' "$@"
     echo "- status $status"
     cat "$log/err"

@@ -1,16 +1,30 @@
 # Lesson 03: one port, two programs. Oracles: strace, ss, and the same sockets made in perl.
 # shellcheck disable=SC2154,SC2030,SC2031 # log, pid, inside, stderr: helpers.bash and bats set them
 load ../lib/helpers
+# needs the machine to itself (tests/lib/run): it counts what is in TIME_WAIT
 
 # Each test has a machine of its own, where every port is free, if that is to be had. On the machine
 # itself it has ports of its own, $port and the next ones (the program does without SO_REUSEADDR).
 setup() {
     machine
+    closed >"$log/before"
 }
 
 # on_it COMMAND...   runs a command on that machine, with no descriptors but 0, 1 and 2.
 on_it() {
     "${inside[@]}" timeout -s KILL "$patience" "$@" 3>&- 4>&-
+}
+
+# closed   the connections in TIME_WAIT there, a line for each: LOCAL PEER.
+closed() {
+    on_it ss -Htan state time-wait | awk '{ print $3, $4 }'
+}
+
+# left sport|dport PORT   how many of these have come since the test began, with that port on our side,
+# or on the peer's?
+left() {
+    closed | grep -vxFf "$log/before" | awk -v side="$1" -v port="$2" '
+        (side == "sport" ? $1 : $2) ~ ":" port "$" { n++ } END { print n + 0 }'
 }
 
 # A small language for pairs of sockets, in perl. Each argument is a word of it:
@@ -322,7 +336,7 @@ row() {
         # The end that closed first is in TIME_WAIT, and no other.
         local side=sport
         ((first)) || side=dport
-        [[ $(on_it ss -Htan state time-wait "$side = :$p" | wc -l) == 1 ]]
+        [[ $(left "$side" "$p") == 1 ]]
     done <"$log/restarts"
     ((rows >= 5))
     needs network # else there may be others
@@ -429,7 +443,7 @@ calls_of_table() {
     local i side
     for i in "${!rows[@]}"; do
         [[ ${rows[i]} == *server* ]] && side=sport || side=dport
-        [[ $(on_it ss -Htan state time-wait "$side = :${ports[i]}" | wc -l) == 1 ]]
+        [[ $(left "$side" "${ports[i]}") == 1 ]]
     done
 }
 
